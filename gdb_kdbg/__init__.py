@@ -1,0 +1,1 @@
+"""kdbg: a GDB extension for people who write kernels, dynamic linkers and runtimes."""

@@ -1,0 +1,44 @@
+"""Parsing of a command's arguments, the same inside GDB and outside."""
+
+from __future__ import annotations
+
+import argparse
+from typing import NoReturn, Sequence
+
+from .errors import KdbgError
+from .registry import Argument, Command
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise KdbgError(f"{message} (help {self.prog})")
+
+
+def count(text: str) -> int:
+    """Parse a number of items: decimal or 0x hexadecimal, not negative."""
+    try:
+        value = int(text, 0)
+    except ValueError:
+        value = -1
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"not a count: {text!r}")
+    return value
+
+
+def add_argument(parser: argparse.ArgumentParser, argument: Argument) -> None:
+    """Add a declared argument to an argparse parser."""
+    if argument.kind == "flag":
+        parser.add_argument(argument.name, action="store_true", help=argument.help)
+    elif argument.is_option:
+        kind = count if argument.kind == "count" else str
+        parser.add_argument(argument.name, type=kind, metavar=argument.metavar, help=argument.help)
+    else:
+        parser.add_argument(argument.name, nargs=None if argument.required else "?", help=argument.help)
+
+
+def parse(command: Command, words: Sequence[str]) -> argparse.Namespace:
+    """Parse the words of a command line, or raise KdbgError with argparse's reason."""
+    parser = _Parser(prog=f"kdbg {command.name}", add_help=False, allow_abbrev=False)
+    for argument in command.arguments:
+        add_argument(parser, argument)
+    return parser.parse_args(list(words))

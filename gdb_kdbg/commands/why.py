@@ -1,0 +1,32 @@
+"""`kdbg why`."""
+
+from __future__ import annotations
+
+from ..registry import Example, command
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from ..finding import WhyReport
+    from ..session import Session
+
+
+@command(
+    "why",
+    "Explain the current stop: what happened, who is at fault, and on what evidence",
+    examples=(
+        Example("kdbg why", "in __stack_chk_fail, at a watchpoint, in a copy fault, or on a core dump"),
+        Example("with kdbg format json -- kdbg why", "the same for a script"),
+    ),
+)
+def why(session: Session, options: Namespace) -> WhyReport:
+    """Findings come with their confidence (certain, likely, possible), the evidence, and what to type next.
+
+    Of a damaged guard or canary the verdict is `caller at fault` (a copy was asked for too much, or to the wrong
+    place), `routine at fault` (a copy wrote beyond what was asked), `program at fault` (no copy wrote there) or
+    `undecidable`, with what would decide it. Nothing is found on a healthy stop.
+    """
+    from ..diagnosis import explain
+
+    return explain(session.scene())

@@ -1,0 +1,32 @@
+"""Explains the current stop: every rule looks at the scene, the surest finding comes first."""
+
+from __future__ import annotations
+
+from typing import Callable, Optional
+
+from .errors import KdbgError, TargetUnavailable
+from .finding import RANKS, Finding, WhyReport
+from .rules.copy_fault import copy_fault
+from .rules.guard import guard_changed
+from .rules.stack_check import stack_check_failed
+from .scene import Scene
+
+Rule = Callable[[Scene], Optional[Finding]]
+RULES: tuple[Rule, ...] = (guard_changed, stack_check_failed, copy_fault)
+
+
+def explain(scene: Scene) -> WhyReport:
+    """Apply every rule; one that cannot be applied becomes a problem and never hides the others."""
+    findings: list[Finding] = []
+    problems: list[str] = []
+    for rule in RULES:
+        try:
+            finding = rule(scene)
+        except TargetUnavailable:
+            raise
+        except KdbgError as error:
+            problems.append(str(error))
+        else:
+            findings += [finding] if finding else []
+    findings.sort(key=lambda finding: RANKS.index(finding.confidence))
+    return WhyReport(scene.stop, tuple(findings), tuple(dict.fromkeys([*problems, *scene.problems])))

@@ -1,0 +1,265 @@
+"""ELF files: headers, segments, sections, notes, symbols, and the way to their DWARF.
+
+The only door to pyelftools. It reads the file header and the debugging information; the tables (segments,
+sections, symbols, notes) are read with `struct`, in one piece each: that is some 20 times faster, and their
+sizes are bounded by the file's before anything is allocated. Whatever goes wrong on the way, hostile content
+included, becomes BadFile.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from contextlib import contextmanager
+from functools import cached_property, lru_cache
+from importlib import import_module
+from inspect import signature
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any, Iterator, Optional
+
+from . import elf_tables
+from .elf_dynamic import dynamic_symbols
+from .elf_tables import Content, Header, Note, Section, Segment
+from .errors import BadFile, KdbgError, MemoryFault
+from .intervals import Intervals
+from .symbol_table import Area, RawSymbols, SymbolTable
+from .units import LinkAddress, Size, is_kernel_half, safe_text
+
+if TYPE_CHECKING:
+    from elftools.dwarf.callframe import CallFrameInfo
+    from elftools.dwarf.dwarfinfo import DWARFInfo
+
+__all__ = ["ElfFile", "Note", "Section", "Segment", "guarded", "open_elf"]
+
+_MACHINES = {"EM_X86_64": "x86-64", "EM_386": "i386"}
+_NT_GNU_BUILD_ID = 3
+# A read of more than this is a wrong size, not a wish.
+_READ_LIMIT = 1 << 30
+# Debugging information of a Linux kernel takes half a gigabyte; such sections stay in the file.
+_KEPT_WHOLE = 4 << 20
+
+
+@contextmanager
+def guarded(path: str) -> Iterator[None]:
+    """Turn whatever the reading of an ELF file raises into BadFile; other KdbgErrors pass."""
+    name = safe_text(path, 200)
+    try:
+        yield
+    except BadFile as error:
+        raise error if name in str(error) else BadFile(f"malformed ELF file {name}: {error}") from error
+    except KdbgError:
+        raise
+    except Exception as error:
+        raise BadFile(f"malformed ELF file {name}: {type(error).__name__}: {safe_text(str(error), 200)}") from error
+
+
+def open_elf(path: str) -> ElfFile:
+    """Open an ELF file, or return the opened one if it has not changed since; raise BadFile."""
+    status = elf_tables.status_of(path)
+    return _open(os.path.realpath(path), status.st_size, status.st_mtime_ns, status.st_ino)
+
+
+@lru_cache(maxsize=64)
+def _open(path: str, size: int, modified: int, inode: int) -> ElfFile:
+    return ElfFile(path)
+
+
+class ElfFile:
+    """One ELF file; all addresses are link-time addresses.
+
+    `machine` is `x86-64`, `i386` or pyelftools' name in lower case; `type` is EXEC, DYN, REL or CORE.
+    """
+
+    def __init__(self, path: str) -> None:
+        """Read the headers; raise BadFile."""
+        self.path = path
+        self._content = Content(path)
+        self._check_magic()
+        with guarded(path):
+            stream = io.BufferedReader(io.FileIO(self._content.descriptor, closefd=False))
+            self._elf = _elftools("elf.elffile").ELFFile(stream)
+            header = self._elf.header
+            self.bits: int = self._elf.elfclass
+            self.byte_order = "<" if self._elf.little_endian else ">"
+            self.machine = _MACHINES.get(header["e_machine"], str(header["e_machine"]).replace("EM_", "").lower())
+            self.type = str(header["e_type"]).replace("ET_", "")
+            self.entry = LinkAddress(header["e_entry"])
+            self.segments: tuple[Segment, ...] = tuple(elf_tables.read_segments(self._content, self._header()))
+
+    @cached_property
+    def sections(self) -> tuple[Section, ...]:
+        """The section headers; a file cut at its end has lost them, and raises BadFile only here."""
+        with guarded(self.path):
+            header = self._header()._replace(
+                sections=(self._elf["e_shoff"], self._elf.num_sections(), self._elf["e_shentsize"]),
+                name_section=self._elf.get_shstrndx() if self._elf["e_shoff"] else 0,
+            )
+            return tuple(elf_tables.read_sections(self._content, header))
+
+    @cached_property
+    def loaded(self) -> tuple[Segment, ...]:
+        """The LOAD segments that stand for addresses of the running program, by address.
+
+        Without the per-cpu segment of a Linux kernel, which is linked at 0 but never lives there.
+        """
+        loads = sorted((s for s in self.segments if s.type == "LOAD" and s.memory_size), key=lambda s: s.address)
+        kernel = self.type == "EXEC" and any(is_kernel_half(s.address) for s in loads)
+        return tuple(s for s in loads if s.address or not kernel)
+
+    def section(self, name: str) -> Optional[Section]:
+        """Return the first section of that name."""
+        return self._sections_by_name.get(name)
+
+    def section_bytes(self, name: str) -> Optional[bytes]:
+        """Return the bytes of a section, unfolded if compressed; None if there is none, or none in the file."""
+        section = self.section(name)
+        if section is None or section.type == "NOBITS":
+            return None
+        with guarded(self.path):
+            raw = self._content.read(section.offset, section.size)
+            return elf_tables.decompress(raw, self._header()) if section.flags & elf_tables.SHF_COMPRESSED else raw
+
+    def read(self, link_address: int, size: int) -> bytes:
+        """Return what the loader would put there, zeros included; raise MemoryFault outside the LOAD segments."""
+        if not 0 <= size <= _READ_LIMIT:
+            raise MemoryFault(link_address, size, "implausible size")
+        data = bytearray()
+        while len(data) < size:
+            index = self._load_intervals.innermost(link_address + len(data))
+            if index < 0:
+                raise MemoryFault(link_address, size, f"not in the segments of {safe_text(self.path, 200)}")
+            data += self._read_load(self.loaded[index], link_address + len(data), size - len(data))
+        return bytes(data)
+
+    def read_file(self, offset: int, size: int) -> bytes:
+        """Return bytes by their offset in the file; raise BadFile if the file ends before."""
+        return self._content.read(offset, size)
+
+    def notes(self) -> tuple[Note, ...]:
+        """Return all notes of the NOTE segments, or of the NOTE sections where there are no segments."""
+        with guarded(self.path):
+            places = [(s.offset, s.file_size, s.alignment) for s in self.segments if s.type == "NOTE"]
+            if not self.segments:
+                places = [(s.offset, s.size, 4) for s in self.sections if s.type == "NOTE"]
+            blocks = [(self._content.read(offset, size), alignment) for offset, size, alignment in places]
+            return tuple(note for data, step in blocks for note in elf_tables.read_notes(data, self.byte_order, step))
+
+    def build_id(self) -> Optional[str]:
+        """Return the build id in hexadecimal digits."""
+        ids = (note.data.hex() for note in self.notes() if (note.owner, note.type) == ("GNU", _NT_GNU_BUILD_ID))
+        return next(ids, None)
+
+    def dynamic(self) -> tuple[tuple[int, int], ...]:
+        """Return the (tag, value) pairs of the DYNAMIC segment before its DT_NULL; empty without one."""
+        segment = next((s for s in self.segments if s.type == "DYNAMIC"), None)
+        if segment is None:
+            return ()
+        with guarded(self.path):
+            data = self._content.read(segment.offset, segment.file_size)
+            pairs = elf_tables.unpack_all(self._header().layout("II", "QQ"), data)
+            return tuple((tag, value) for tag, value in takewhile(lambda pair: pair[0], pairs))
+
+    def symbol_table(self) -> SymbolTable:
+        """Return the symbols of `.symtab`, else `.dynsym`, else those the DYNAMIC segment leads to; raise BadFile."""
+        return self._symbol_table
+
+    def dwarf(self) -> Optional[DWARFInfo]:
+        """Return pyelftools' view of the debugging information, None without; raise BadFile."""
+        return self._dwarf
+
+    def call_frames(self, data: bytes, address: int, for_eh_frame: bool) -> CallFrameInfo:
+        """Return pyelftools' view of call frame information that lies at a link-time address."""
+        structs = _elftools("dwarf.structs").DWARFStructs(
+            little_endian=self.byte_order == "<", dwarf_format=32, address_size=self.bits // 8
+        )
+        info = _elftools("dwarf.callframe").CallFrameInfo
+        frames: CallFrameInfo = info(io.BytesIO(data), len(data), address, structs, for_eh_frame)
+        return frames
+
+    def _check_magic(self) -> None:
+        magic = self._content.read(0, min(4, self._content.size))
+        if magic != b"\x7fELF":
+            raise BadFile(f"{safe_text(self.path, 200)} is {'not an ELF file' if magic else 'empty'}")
+
+    def _header(self) -> Header:
+        count = self._elf.num_segments() if self._elf["e_phoff"] else 0
+        segments = (self._elf["e_phoff"], count, self._elf["e_phentsize"])
+        return Header(self.bits, self.byte_order, segments, (0, 0, 0), 0)
+
+    @cached_property
+    def _sections_by_name(self) -> dict[str, Section]:
+        return {section.name: section for section in reversed(self.sections)}
+
+    @cached_property
+    def _load_intervals(self) -> Intervals:
+        return Intervals([s.address for s in self.loaded], [s.end for s in self.loaded])
+
+    def _read_load(self, segment: Segment, address: int, size: int) -> bytes:
+        offset = address - segment.address
+        in_file = min(size, segment.file_size - offset)
+        if in_file <= 0:
+            return bytes(min(size, segment.end - address))
+        try:
+            return self._content.read(segment.offset + offset, in_file)
+        except BadFile as error:
+            raise MemoryFault(address, size, str(error)) from error
+
+    @cached_property
+    def _symbol_table(self) -> SymbolTable:
+        with guarded(self.path):
+            found = {section.type: section for section in reversed(self.sections)}
+            table = found.get("SYMTAB") or found.get("DYNSYM")
+            if table is None:
+                return SymbolTable(dynamic_symbols(self), self._areas())
+            parts = [table, self.sections[table.link]]
+            if table.type == "DYNSYM" and "GNU_versym" in found:
+                parts.append(found["GNU_versym"])
+            entries, strings, *versions = (self._content.read(part.offset, part.size) for part in parts)
+            raw = RawSymbols(entries, strings, b"".join(versions), self.bits, self.byte_order)
+            return SymbolTable(raw, self._areas())
+
+    def _areas(self) -> list[Area]:
+        if self.type == "REL":
+            return []  # Nothing has an address before it is linked.
+        if not self.sections:
+            return [Area(s.address, s.end, -1) for s in self.loaded]
+        return [Area(s.address, s.end, s.index) for s in self.sections if s.placed and s.size]
+
+    @cached_property
+    def _dwarf(self) -> Optional[DWARFInfo]:
+        with guarded(self.path):
+            if self.section(".debug_info") is None:
+                return None
+            module = _elftools("dwarf.dwarfinfo")
+            config = module.DwarfConfig(
+                little_endian=self.byte_order == "<",
+                default_address_size=self.bits // 8,
+                machine_arch=self._elf.get_machine_arch(),
+            )
+            # Every parameter `debug_x_sec` takes the section `.debug_x`; which there are depends on the version.
+            names = [name for name in signature(module.DWARFInfo).parameters if name.endswith("_sec")]
+            sections = {name: self._debug_section(module, f".{name[:-4]}") for name in names}
+            info: DWARFInfo = module.DWARFInfo(config, **sections)
+            return info
+
+    def _debug_section(self, module: Any, name: str) -> Any:
+        section = self.section(name)
+        if section is None or section.type == "NOBITS":
+            return None
+        stream: io.IOBase
+        if section.size > _KEPT_WHOLE and not section.flags & elf_tables.SHF_COMPRESSED:
+            stream, size = elf_tables.window(self._content, section.offset, section.size), section.size
+        else:
+            data = self.section_bytes(name) or b""
+            stream, size = io.BytesIO(data), Size(len(data))
+        return module.DebugSectionDescriptor(stream, name, section.offset, size, section.address)
+
+
+def _elftools(module: str) -> Any:
+    try:
+        return import_module(f"elftools.{module}")
+    except ImportError as error:
+        raise KdbgError(
+            "pyelftools is missing for this python: install it for the python that GDB embeds (python3-pyelftools), "
+            "or put the directory that holds elftools on sys.path before kdbg is loaded"
+        ) from error

@@ -1,0 +1,61 @@
+"""What kdbg finds out about a stop: findings with their facts, as `kdbg why` returns them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar, Optional
+
+from .units import Address, Count, Size, Word
+
+RANKS = ("certain", "likely", "possible")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a finding knows, for scripts; unknown facts are left out."""
+
+    SPARSE: ClassVar[bool] = True
+    verdict: Optional[str] = None
+    asked: Optional[Size] = None
+    wrote: Optional[Size] = None
+    destination: Optional[Address] = None
+    source: Optional[Address] = None
+    sequence: Optional[Count] = None
+    caller: Optional[str] = None
+    file: Optional[str] = None
+    line: Optional[int] = None
+    routine: Optional[str] = None
+    phase: Optional[str] = None
+    tag: Optional[str] = None
+    process: Optional[str] = None
+    pid: Optional[Count] = None
+    system_call: Optional[str] = None
+    instruction: Optional[Address] = None
+    function: Optional[str] = None
+    victim: Optional[str] = None
+    victim_address: Optional[Address] = None
+    expected: Optional[Word] = None
+    found: Optional[Word] = None
+    fault_address: Optional[Address] = None
+    remaining: Optional[Size] = None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One explanation: the rule that made it, how sure it is, what it says and on what evidence."""
+
+    summary: str = field(metadata={"label": ""})
+    rule: str
+    confidence: str
+    evidence: tuple[str, ...]
+    next: tuple[str, ...] = field(metadata={"label": "next"})
+    facts: Facts = field(metadata={"text": False})
+
+
+@dataclass(frozen=True)
+class WhyReport:
+    """Where the target stopped and what explains it, best finding first."""
+
+    stop: str
+    findings: tuple[Finding, ...] = ()
+    problems: tuple[str, ...] = ()

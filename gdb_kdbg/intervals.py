@@ -1,0 +1,29 @@
+"""Intervals over addresses that may nest and overlap, as hostile or merely odd ELF files have them."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from itertools import accumulate
+from typing import Iterator, Sequence
+
+
+class Intervals:
+    """Half-open intervals, given sorted by their starts; finds those that cover an address."""
+
+    def __init__(self, starts: Sequence[int], ends: Sequence[int]) -> None:
+        self._starts = starts
+        self._ends = ends
+        # The highest end up to each interval: where it is at or below the address, nothing further left covers it.
+        self._reach = list(accumulate(ends, max))
+
+    def covering(self, address: int) -> Iterator[int]:
+        """Yield the indices of the intervals that hold an address, the one that starts last first."""
+        index = bisect_right(self._starts, address) - 1
+        while index >= 0 and self._reach[index] > address:
+            if self._ends[index] > address:
+                yield index
+            index -= 1
+
+    def innermost(self, address: int) -> int:
+        """Return the index of the interval that starts last among those that hold an address, -1 for none."""
+        return next(self.covering(address), -1)

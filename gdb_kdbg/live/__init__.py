@@ -1,0 +1,1 @@
+"""kdbg inside GDB: the only importers of gdb."""

@@ -1,0 +1,140 @@
+"""kdbg's entry into GDB: declares the commands and reports stops. Loading it must cost next to nothing."""
+
+from __future__ import annotations
+
+import os
+
+import gdb
+
+from .. import registry
+from ..errors import KdbgError
+from .settings import declare_settings
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Optional, Sequence, Union
+
+    from .session import GdbSession
+
+_COLOURS = {
+    "verdict": {"corrupted": "31;1", "intact": "32", "unset": "33", "unknown": "33"},
+    "problem": {"": "33"},
+    "summary": {"": "1"},
+}
+
+
+class _Plugin:
+    """The session, made at the first command; sourcing gdbinit.py reads no file of it."""
+
+    def __init__(self) -> None:
+        self._session: Optional[GdbSession] = None
+
+    @property
+    def session(self) -> GdbSession:
+        if self._session is None:
+            from .session import GdbSession
+
+            self._session = GdbSession()
+            gdb.events.cont.connect(self._on_continue)
+            gdb.events.stop.connect(self._on_stop)
+            gdb.events.exited.connect(self._on_exit)
+        return self._session
+
+    def run(self, command: registry.Command, argument: str) -> None:
+        """Run a command line and print its result; a KdbgError becomes one line, anything else is a bug."""
+        try:
+            from ..arguments import parse
+
+            self._print(command.name, command.run(self.session, parse(command, gdb.string_to_argv(argument))))
+        except KdbgError as error:
+            raise gdb.GdbError(f"kdbg: {error}") from None
+        except gdb.error as error:
+            from .target import is_target_error
+
+            if not is_target_error(error):
+                raise
+            raise gdb.GdbError(f"kdbg: {str(error).strip().rstrip('.')}") from None
+
+    def _print(self, name: str, result: object) -> None:
+        if gdb.parameter("kdbg format") == "json":
+            from ..render.json import to_json
+
+            text = to_json(name, result)
+        else:
+            from ..render.table import to_text
+
+            text = to_text(result, styled)
+        print(text)
+
+    def _on_continue(self, event: object) -> None:
+        self.session.going_on()
+
+    def _on_stop(self, event: object) -> None:
+        if not self.session.pending:
+            return
+        self.session.pending = False
+        from ..diagnosis import explain
+
+        try:
+            self._print("why", explain(self.session.scene()))
+        except KdbgError as error:
+            gdb.write(f"kdbg: {error}\n", gdb.STDERR)
+
+    def _on_exit(self, event: object) -> None:
+        self.session.new_target()
+
+
+def styled(text: str, role: str) -> str:
+    """Colour a text by its role where GDB styles its own output and the terminal wants it."""
+    if not gdb.parameter("style enabled") or "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb":
+        return text
+    codes = _COLOURS.get(role, {})
+    code = codes.get(text, codes.get("", ""))
+    return f"\x1b[{code}m{text}\x1b[0m" if code else text
+
+
+class _GdbCommand(gdb.Command):
+    """One `kdbg NAME`, made from its declaration."""
+
+    def __init__(self, plugin: _Plugin, command: registry.Command) -> None:
+        self.__doc__ = command.help_text()
+        self._plugin = plugin
+        self._command = command
+        super().__init__(f"kdbg {command.name}", gdb.COMMAND_DATA)
+
+    def invoke(self, argument: str, from_tty: bool) -> None:
+        self.dont_repeat()
+        self._plugin.run(self._command, argument)
+
+    def complete(self, text: str, word: Optional[str]) -> Optional[Union[Sequence[str], int]]:
+        if not text.rsplit(" ", 1)[-1].startswith("-") and any(a.kind == "address" for a in self._command.arguments):
+            return gdb.COMPLETE_EXPRESSION
+        return registry.complete(self._command, text, word)
+
+
+class _Prefix(gdb.Command):
+    """`kdbg` alone: what was recognised, and the commands."""
+
+    def __init__(self, plugin: _Plugin, status: registry.Command, doc: str) -> None:
+        self.__doc__ = doc
+        self._plugin = plugin
+        self._status = status
+        super().__init__("kdbg", gdb.COMMAND_DATA, gdb.COMPLETE_COMMAND, True)
+
+    def invoke(self, argument: str, from_tty: bool) -> None:
+        self.dont_repeat()
+        if argument:
+            raise gdb.GdbError(f"kdbg: no command {argument.split()[0]!r} (help kdbg lists them)")
+        self._plugin.run(self._status, "")
+
+
+def load() -> None:
+    """Declare kdbg's commands and settings to this GDB."""
+    plugin = _Plugin()
+    commands = registry.commands()
+    status = next(command for command in commands if command.name == "status")
+    _Prefix(plugin, status, "Debug kernels, dynamic linkers and runtimes: which copy smashed this, and why.\n"
+            "`kdbg` alone says what was recognised.")  # fmt: skip
+    declare_settings()
+    for command in commands:
+        _GdbCommand(plugin, command)

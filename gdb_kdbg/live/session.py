@@ -1,0 +1,103 @@
+"""The session of this GDB: one target, the settings, what is armed, and the note of the last stop."""
+
+from __future__ import annotations
+
+from typing import Mapping, Optional
+
+import gdb
+
+from ..copies import Coverage
+from ..errors import KdbgError, NotSupported
+from ..ranges import Range
+from ..scene import Note, Scene
+from ..session import Guards
+from ..syscalls import GuardChange, SystemCallChecker, find_path
+from ..target import LiveTarget, Target
+from ..units import Address
+from .settings import setting_values
+from .stops import Armed, readable
+from .target import GdbTarget, evaluate
+
+
+class GdbSession:
+    """What commands are given inside GDB."""
+
+    def __init__(self) -> None:
+        self._target = GdbTarget()
+        self._armed = Armed(self._target)
+        self.guards = Guards()
+        self.note: Optional[Note] = None
+        self.pending = False
+
+    @property
+    def target(self) -> Target:
+        self._target.require_stopped()
+        return self._target
+
+    @property
+    def settings(self) -> Mapping[str, str]:
+        return setting_values()
+
+    def live_target(self) -> LiveTarget:
+        target = self._target
+        target.require_stopped()
+        if target.kind == "core dump":
+            raise NotSupported("a core dump cannot be changed or run: this needs a live target")
+        return target
+
+    def evaluate(self, expression: str) -> Address:
+        return evaluate(expression)
+
+    def scene(self) -> Scene:
+        """The scene of the current stop, with what kdbg noted when it stopped the target."""
+        return Scene(self.target, self.settings, self.guards, self.note)
+
+    def watch(self, what: str, range: Range, any_process: bool) -> str:
+        self.live_target()
+        readable(self._target, range)
+        return self._guarded(lambda: self._armed.watch(what, range, any_process, self.scene, self._report))
+
+    def check_system_calls(self, entry: str, exit: str) -> str:
+        target = self.live_target()
+        if self._armed.has_checks():
+            raise KdbgError("the guard is checked around system calls already (kdbg canary --off ends it)")
+        checker = SystemCallChecker(self.guards)
+        if target.kind != "system emulator" and not entry:
+            return self._guarded(lambda: self._armed.check_native(checker, self._report))
+        path = find_path(target, entry, exit)
+        return self._guarded(lambda: f"{self._armed.check_path(path, checker, self._report)} ({path.owner})")
+
+    def disarm(self) -> int:
+        return self._armed.disarm()
+
+    def armed(self) -> tuple[str, ...]:
+        return self._armed.describe()
+
+    def going_on(self) -> None:
+        """Forget what was noted of the last stop."""
+        self.note = None
+        self.pending = False
+
+    def new_target(self) -> None:
+        """Forget guards and disarm: the program they belong to is gone."""
+        self.going_on()
+        self.guards.forget()
+        self.disarm()
+
+    def _report(self, change: Optional[GuardChange]) -> None:
+        self.pending = True
+        if change is not None:
+            self.note = Note(change.lines(), _coverage(change))
+
+    def _guarded(self, arm: object) -> str:
+        assert callable(arm)
+        try:
+            return str(arm())
+        except gdb.error as error:
+            raise KdbgError(f"cannot arm: {str(error).strip().rstrip('.')}") from None
+
+
+def _coverage(change: GuardChange) -> Optional[Coverage]:
+    if change.during is not None:
+        return None
+    return Coverage(True, "the guard changed while no system call was in progress")

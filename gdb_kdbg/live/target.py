@@ -1,0 +1,203 @@
+"""GDB's current program as a kdbg target: live, remote, a system emulator or a core dump."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from typing import Iterator, Mapping, Optional, Sequence
+
+import gdb
+
+from ..errors import KdbgError, MemoryFault, TargetUnavailable
+from ..symbols import Symbols
+from ..target import ArrayType, Frame, Location, Objfile, Symbol
+from ..units import ADDRESS_MASK, Address, Size
+from .objfiles import loaded_objfiles
+from .types import array_type
+
+_FRAME_REGISTERS = ("rbp", "rsp")
+_GONE = ("Remote connection closed", "Remote communication error", "Connection", "not being run", "no process")
+
+
+@contextlib.contextmanager
+def gdb_errors() -> Iterator[None]:
+    """Turn GDB's errors about the target into kdbg's."""
+    try:
+        yield
+    except gdb.MemoryError:
+        raise
+    except gdb.error as error:
+        text = str(error).strip()
+        if "running" in text and "not being run" not in text:
+            raise TargetUnavailable("the target is running: stop it first (interrupt, or Ctrl-C)") from None
+        if any(word in text for word in _GONE):
+            raise TargetUnavailable(f"the target is gone: {text}") from None
+        raise
+
+
+def is_target_error(error: gdb.error) -> bool:
+    """Tell an error about the target (gone, running, unreadable) from one that is a mistake of kdbg's."""
+    text = str(error)
+    return isinstance(error, gdb.MemoryError) or any(word in text for word in (*_GONE, "running", "Cannot access"))
+
+
+class GdbTarget:
+    """The selected inferior of GDB, as `target.LiveTarget` asks for it; raises TargetUnavailable without one."""
+
+    def __init__(self) -> None:
+        self._symbols: Optional[Symbols] = None
+        self._symbols_key: object = None
+        self._locations: dict[int, Optional[Location]] = {}
+
+    def require_stopped(self) -> None:
+        """Raise TargetUnavailable unless there is a stopped program or a core dump."""
+        thread = gdb.selected_thread()
+        if thread is None or not thread.is_valid():
+            raise TargetUnavailable("no target: run a program, `target remote` a stub, or open a core dump first")
+        if thread.is_running():
+            raise TargetUnavailable("the target is running: stop it first (interrupt, or Ctrl-C)")
+
+    @property
+    def kind(self) -> str:
+        connection = gdb.selected_inferior().connection
+        kind = connection.type if connection is not None else "native"
+        if kind == "core":
+            return "core dump"
+        if kind in ("remote", "extended-remote"):
+            return "gdbserver" if self.register("cr3") is None else "system emulator"
+        return kind
+
+    @property
+    def architecture(self) -> str:
+        with gdb_errors():
+            return gdb.selected_inferior().architecture().name()
+
+    def read_memory(self, address: Address, size: Size) -> bytes:
+        if size <= 0:
+            return b""
+        try:
+            with gdb_errors():
+                return bytes(gdb.selected_inferior().read_memory(address & ADDRESS_MASK, size))
+        except gdb.MemoryError:
+            raise MemoryFault(address, size) from None
+        except (OverflowError, MemoryError):
+            raise MemoryFault(address, size, "the range is too large") from None
+
+    def write_memory(self, address: Address, data: bytes) -> None:
+        try:
+            with gdb_errors():
+                gdb.selected_inferior().write_memory(address, data)
+        except gdb.MemoryError:
+            raise MemoryFault(address, len(data), "it cannot be written") from None
+
+    def register(self, name: str) -> Optional[int]:
+        try:
+            with gdb_errors():
+                value = gdb.newest_frame().read_register(name)
+                # $cr3 and $eflags have flag types, which only a cast turns into numbers.
+                return int(value.cast(gdb.lookup_type("unsigned long long"))) & ADDRESS_MASK
+        except (ValueError, gdb.error):
+            return None
+
+    @property
+    def symbols(self) -> Symbols:
+        """The symbol tables of the loaded files; read again when GDB loads or drops one."""
+        key = gdb.selected_inferior().pid, tuple(objfile.filename for objfile in gdb.objfiles())
+        if self._symbols is None or key != self._symbols_key:
+            self._symbols, self._symbols_key = Symbols(loaded_objfiles()), key
+            self._locations.clear()
+        return self._symbols
+
+    def symbol(self, name: str) -> Optional[Symbol]:
+        return self.symbols.symbol(name) or _gdb_symbol(name)
+
+    def label(self, address: Address) -> Optional[Symbol]:
+        return self.symbols.nearest(address)
+
+    def location(self, address: Address) -> Optional[Location]:
+        symbols = self.symbols
+        if address not in self._locations:
+            self._locations[address] = _location(symbols, address)
+        return self._locations[address]
+
+    def objfiles(self) -> Sequence[Objfile]:
+        return self.symbols.objfiles
+
+    def variable_type(self, name: str) -> Optional[ArrayType]:
+        with gdb_errors():
+            found = gdb.lookup_global_symbol(name) or gdb.lookup_static_symbol(name)
+        return array_type(found.type) if found is not None and found.type is not None else None
+
+    def frames(self, limit: int) -> Sequence[Frame]:
+        found: list[Frame] = []
+        with gdb_errors():
+            try:
+                frame: Optional[gdb.Frame] = gdb.newest_frame()
+                while frame is not None and len(found) < limit:
+                    registers = {name: int(frame.read_register(name)) & ADDRESS_MASK for name in _FRAME_REGISTERS}
+                    found.append(Frame(len(found), Address(frame.pc()), Address(registers["rsp"]), registers))
+                    frame = frame.older()
+            except (gdb.MemoryError, ValueError):
+                pass  # the stack ends where it cannot be read
+        return tuple(found)
+
+    def auxiliary_vector(self) -> Mapping[int, int]:
+        if self.register("cr3") is not None:
+            return {}
+        try:
+            text = gdb.execute("info auxv", to_string=True) or ""
+        except gdb.error:
+            return {}
+        entries = re.findall(r"^(\d+)\s+\S+\s.*?\s(0x[0-9a-f]+|\d+)$", text, re.MULTILINE)
+        return {int(number): int(value, 0) for number, value in entries}
+
+
+def _gdb_symbol(name: str) -> Optional[Symbol]:
+    """Ask GDB, for symbols that are in no file kdbg can read (separate debug files, code made at run time)."""
+    if not re.fullmatch(r"[A-Za-z_.$][\w.$]*", name):
+        return None
+    try:
+        value = gdb.parse_and_eval(f"(unsigned long)&'{name}'")
+    except gdb.error:
+        return None
+    return Symbol(name, Address(int(value) & ADDRESS_MASK), Size(0), "")
+
+
+def _location(symbols: Symbols, address: Address) -> Optional[Location]:
+    found = symbols.at(address)
+    if found is None:
+        return _gdb_location(address)
+    symbol, offset = found
+    line = gdb.find_pc_line(address)
+    if line.symtab is None or not line.is_valid():
+        return Location(symbol.name, offset)
+    return Location(symbol.name, offset, line.symtab.filename, line.line)
+
+
+def _gdb_location(address: Address) -> Optional[Location]:
+    try:
+        block = gdb.block_for_pc(address)
+    except (gdb.error, RuntimeError):
+        return None
+    while block is not None and block.function is None:
+        block = block.superblock
+    if block is None or block.function is None:
+        return None
+    line = gdb.find_pc_line(address)
+    offset = Size(address - int(block.start))
+    return Location(block.function.name, offset, line.symtab.filename if line.symtab else None, line.line or None)
+
+
+def evaluate(expression: str) -> Address:
+    """Evaluate an address expression in the selected frame, or raise KdbgError with GDB's reason."""
+    try:
+        value: Optional[gdb.Value] = gdb.parse_and_eval(expression)
+        assert value is not None
+        if value.type.strip_typedefs().code in (gdb.TYPE_CODE_STRUCT, gdb.TYPE_CODE_UNION, gdb.TYPE_CODE_ARRAY):
+            value = value.address
+        elif value.type.code == gdb.TYPE_CODE_ERROR and value.address is not None:
+            value = value.address  # a symbol without debug information stands for its address
+        assert value is not None
+        return Address(int(value.cast(gdb.lookup_type("unsigned long"))) & ADDRESS_MASK)
+    except gdb.error as error:
+        raise KdbgError(f"cannot evaluate {expression!r}: {str(error).strip().rstrip('.')}") from None

@@ -1,0 +1,1 @@
+"""kdbg without GDB: core dumps, files, and the `kdbg` program."""

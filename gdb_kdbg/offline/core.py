@@ -1,0 +1,162 @@
+"""A core dump as a target, without GDB: of a Linux process, or of a guest by QEMU's `dump-guest-memory -p`."""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from typing import Mapping, Optional, Sequence
+
+from ..dwarf import line_at, variable_type
+from ..elf import ElfFile, open_elf
+from ..errors import BadFile, KdbgError, MemoryFault, NotSupported
+from ..symbols import Symbols
+from ..target import ArrayType, Frame, Location, Objfile, Symbol
+from ..units import Address, Size, safe_text
+from . import notes
+from .memory import CoreMemory
+from .notes import MappedFile, Signal, Thread
+from .unwind import unwind
+
+_AT_ENTRY = 9
+_ALIASES = {"pc": "rip", "sp": "rsp", "fp": "rbp"}
+
+
+class CoreTarget:
+    """The target of a core dump; `problems` are files that it names but that could not be read."""
+
+    kind = "core dump"
+    architecture = "i386:x86-64"
+
+    def __init__(self, core: ElfFile, files: Sequence[str] = (), thread: int = 0) -> None:
+        """Take an opened core file of x86-64; `thread` is an index into `threads`."""
+        found = core.notes()
+        self._core, self._thread = core, thread
+        self.threads: tuple[Thread, ...] = notes.threads(found)
+        self.mapped: tuple[MappedFile, ...] = notes.mapped_files(found)
+        self.signal: Optional[Signal] = notes.signal(found)
+        self._auxiliary = notes.auxiliary_vector(found)
+        self._memory = CoreMemory(core, self.mapped)
+        self._files = tuple(files)
+        self._problems: list[str] = []
+
+    @classmethod
+    def open(cls, core_path: str, files: Sequence[str] = ()) -> CoreTarget:
+        """Open a core file, and the ELF files that explain it.
+
+        Raises BadFile if it is no core file or a malformed one, NotSupported if it is not of x86-64.
+        """
+        core = open_elf(core_path)
+        name = safe_text(core_path, 200)
+        if core.type != "CORE":
+            raise BadFile(f"{name} is not a core dump but an ELF file of type {core.type}")
+        if core.machine != "x86-64":
+            raise NotSupported(f"{name} is a core dump of {core.machine}; kdbg reads those of x86-64")
+        return cls(core, files)
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        return (*self._found[1], *self._symbols.problems, *self._problems)
+
+    def select(self, index: int) -> CoreTarget:
+        """Return the same dump with another thread selected, by its index in `threads`."""
+        if not 0 <= index < len(self.threads):
+            raise KdbgError(f"no thread {index}; the core dump has {len(self.threads)}")
+        return CoreTarget(self._core, self._files, index)
+
+    def read_memory(self, address: Address, size: Size) -> bytes:
+        """Return exactly `size` bytes, or raise MemoryFault."""
+        return self._memory.read_memory(address, size)
+
+    def register(self, name: str) -> Optional[int]:
+        """Return a register of the selected thread under GDB's name, None if the dump has no such register."""
+        return self.threads[self._thread].registers.get(_ALIASES.get(name, name))
+
+    def symbol(self, name: str) -> Optional[Symbol]:
+        """Look up a symbol by its exact name."""
+        return self._symbols.symbol(name)
+
+    def suggest(self, name: str) -> list[str]:
+        """Return symbol names that look like `name`."""
+        return self._symbols.suggest(name)
+
+    def location(self, address: Address) -> Optional[Location]:
+        """Name the function that holds a code address, with its line."""
+        found = self._symbols.at(address)
+        if found is None:
+            return None
+        file, line = self._line(address) or (None, None)
+        return Location(found[0].name, found[1], file, line)
+
+    def objfiles(self) -> Sequence[Objfile]:
+        """List the given files first, then those that were mapped."""
+        return self._found[0]
+
+    def variable_type(self, name: str) -> Optional[ArrayType]:
+        """Return the DWARF type of a global variable, None without debug information."""
+        found = (variable_type(elf, name) for _, elf in self._symbols.files)
+        return next((kind for kind in found if kind is not None), None)
+
+    def frames(self, limit: int) -> Sequence[Frame]:
+        """Unwind at most `limit` frames of the selected thread, innermost first; inlined calls are not frames."""
+        return unwind(self._memory, self._symbols, self.threads[self._thread].registers, limit)
+
+    def auxiliary_vector(self) -> Mapping[int, int]:
+        """Return the auxiliary vector of the process; empty for a guest."""
+        return self._auxiliary
+
+    @cached_property
+    def _symbols(self) -> Symbols:
+        return Symbols(self._found[0])
+
+    @cached_property
+    def _found(self) -> tuple[tuple[Objfile, ...], tuple[str, ...]]:
+        objfiles, problems = {}, []
+        for path in self._files:
+            try:
+                elf = open_elf(path)
+                place = self._place_of(path, elf)
+                objfiles[place.path if place else path] = Objfile(path, self._bias(elf, place))
+            except KdbgError as error:
+                problems.append(str(error))
+        for mapped in self.mapped:
+            if mapped.path not in objfiles and self._is_elf(mapped):
+                try:
+                    objfiles[mapped.path] = Objfile(mapped.path, self._bias(open_elf(mapped.path), mapped))
+                except KdbgError as error:
+                    problems.append(str(error))
+        return tuple(objfiles.values()), tuple(problems)
+
+    # Only a mapping that starts with an ELF header in memory is a loaded file; others are data.
+    def _is_elf(self, mapped: MappedFile) -> bool:
+        try:
+            return mapped.offset == 0 and self.read_memory(mapped.start, Size(4)) == b"\x7fELF"
+        except MemoryFault:
+            return False
+
+    # A given file is often a copy, with symbols, of the one that ran: the same place, else the same name.
+    def _place_of(self, path: str, elf: ElfFile) -> Optional[MappedFile]:
+        starts = [mapped for mapped in self.mapped if mapped.offset == 0]
+        same = [m for m in starts if os.path.realpath(m.path) == os.path.realpath(path)]
+        alike = [m for m in starts if os.path.basename(m.path) == os.path.basename(path)]
+        return next(iter(same or alike), None)
+
+    def _bias(self, elf: ElfFile, mapped: Optional[MappedFile]) -> int:
+        if elf.type == "EXEC" or not elf.loaded:
+            return 0
+        if mapped is not None:
+            first = elf.loaded[0]
+            # A segment is mapped from the page it starts in.
+            return mapped.start - (first.address - first.offset)
+        entry = self._auxiliary.get(_AT_ENTRY)
+        return entry - elf.entry if entry is not None else 0
+
+    def _line(self, address: Address) -> Optional[tuple[str, int]]:
+        for objfile, elf in self._symbols.holders(address):
+            try:
+                found = line_at(elf, address - objfile.load_bias)
+            except BadFile as error:
+                self._problems.append(str(error))
+                continue
+            if found is not None:
+                return found
+        return None

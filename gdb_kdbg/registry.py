@@ -1,0 +1,202 @@
+"""Commands and settings, each declared once.
+
+From one declaration come the GDB command with its help and completion, the sub-command of the outside `kdbg`
+program, and the page in docs/commands.md. This module is imported whenever GDB starts, so it imports nothing
+that takes time: no dataclasses, no typing, no argparse.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Iterable, Optional, Sequence
+
+    from .session import Session
+
+    Run = Callable[[Session, Any], object]
+
+MODULES = ("status", "ring", "canary", "watch", "why")
+
+
+class Argument:
+    """One argument of a command: an option if its name starts with `--`, else a positional one.
+
+    `kind` is `flag`, `text`, `count`, `address` (an expression of the target language inside GDB, a number or a symbol
+    outside) or `file`; it decides parsing and completion. A positional argument is optional unless `required`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        help: str,
+        kind: str = "text",
+        choices: Sequence[str] = (),
+        required: bool = False,
+    ) -> None:
+        self.name = name
+        self.help = help
+        self.kind = kind
+        self.choices = tuple(choices)
+        self.required = required
+
+    @property
+    def is_option(self) -> bool:
+        return self.name.startswith("--")
+
+    @property
+    def destination(self) -> str:
+        return self.name.lstrip("-").replace("-", "_")
+
+    def usage(self) -> str:
+        """Return the argument as a usage line shows it: `[--last COUNT]`."""
+        if not self.is_option:
+            return self.name.upper() if self.required else f"[{self.name.upper()}]"
+        return f"[{self.name}]" if self.kind == "flag" else f"[{self.name} {self.metavar}]"
+
+    @property
+    def metavar(self) -> str:
+        return "|".join(self.choices) if self.choices else self.kind.upper()
+
+
+class Example:
+    """A line to type and what it does."""
+
+    def __init__(self, line: str, does: str) -> None:
+        self.line = line
+        self.does = does
+
+
+class Command:
+    """A declared command: its words, its arguments and the function that computes its result.
+
+    `run(session, options)` returns a result dataclass and never prints. `live` marks a command that needs a
+    program which can run; such a command is no part of the outside program.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        summary: str,
+        description: str,
+        run: Run,
+        arguments: Sequence[Argument],
+        examples: Sequence[Example],
+        live: bool,
+    ) -> None:
+        self.name = name
+        self.summary = summary
+        self.description = description
+        self.run = run
+        self.arguments = tuple(arguments)
+        self.examples = tuple(examples)
+        self.live = live
+
+    def usage(self) -> str:
+        return " ".join(["kdbg", self.name, *(argument.usage() for argument in self.arguments)]).replace("  ", " ")
+
+    def help_text(self) -> str:
+        """Return the whole help as GDB shows it; the first line is the summary of `help kdbg`."""
+        lines = [f"{self.summary}.", f"Usage: {self.usage()}", "", *self.description.strip().splitlines()]
+        if self.arguments:
+            width = max(len(argument.name) for argument in self.arguments)
+            lines += ["", *(f"  {argument.name:<{width}}  {argument.help}" for argument in self.arguments)]
+        if self.examples:
+            lines += ["", "Examples:"]
+            for example in self.examples:
+                lines += [f"  (gdb) {example.line}", f"      {example.does}"]
+        return "\n".join(lines)
+
+
+class Setting:
+    """A setting: `set kdbg NAME` inside GDB, `--set NAME=VALUE` outside."""
+
+    def __init__(
+        self, name: str, summary: str, description: str, default: str = "", choices: Sequence[str] = ()
+    ) -> None:
+        self.name = name
+        self.summary = summary
+        self.description = description
+        self.default = default
+        self.choices = tuple(choices)
+
+
+SETTINGS = (
+    Setting("format", "Form of kdbg's output", "table for people, json for scripts (one object a line).",
+            "table", ("table", "json")),
+    Setting("ring-layout", "Layout of the trace ring where it differs from docs/ring-format.md",
+            "Words NAME=VALUE: capacity=64 record=48 buffer=SYMBOL index=SYMBOL switch=SYMBOL, and a field each as\n"
+            "FIELD=OFFSET[:SIZE] with the fields destination, source, size, return_address and any others, which are\n"
+            "shown as they are. Empty: from DWARF types or from the symbols."),
+    Setting("expected-guard", "Value the stack guard should have",
+            "A number; `kdbg canary` then compares with it instead of looking for a source. Empty: look for one."),
+    Setting("syscall-entry", "Symbol or address where the system-call path is entered",
+            "For kernels kdbg does not know. The user's registers must still be in place there."),
+    Setting("syscall-exit", "Symbol or address where the system-call path is left",
+            "For kernels kdbg does not know. The result must be in rax there."),
+)  # fmt: skip
+
+
+class Registry:
+    """The declared commands, in the order of declaration."""
+
+    def __init__(self) -> None:
+        self._commands: dict[str, Command] = {}
+
+    def add(self, command: Command) -> None:
+        self._commands[command.name] = command
+
+    def commands(self) -> Sequence[Command]:
+        """Import every module of commands and return what they declared."""
+        for module in MODULES:
+            importlib.import_module(f"{__package__}.commands.{module}")
+        return tuple(self._commands.values())
+
+
+_registry = Registry()
+commands = _registry.commands
+
+
+def command(
+    name: str,
+    summary: str,
+    arguments: Sequence[Argument] = (),
+    examples: Sequence[Example] = (),
+    live: bool = False,
+) -> Callable[[Run], Run]:
+    """Declare the decorated function a command; its docstring becomes the body of the help."""
+
+    def declare(run: Run) -> Run:
+        description = re.sub(r"(?m)^    ", "", run.__doc__ or "")
+        _registry.add(Command(name, summary, description, run, arguments, examples, live))
+        return run
+
+    return declare
+
+
+def candidates(command: Command, typed_words: Iterable[str]) -> Sequence[str]:
+    """Return the words that may come next: options not yet given, and the choices of positional arguments."""
+    given = set(typed_words)
+    words: list[str] = []
+    for argument in command.arguments:
+        if argument.is_option and argument.name not in given:
+            words.append(argument.name)
+        elif not argument.is_option:
+            words.extend(argument.choices)
+    return words
+
+
+def complete(command: Command, text: str, word: Optional[str]) -> Optional[Sequence[str]]:
+    """Complete a command line as GDB's `Command.complete` wants it.
+
+    GDB breaks words at `-` and asks with `word` None first, so each answer is cut to what stands behind the part
+    already typed. Source: GDB manual, "Commands In Python".
+    """
+    if word is None:
+        return None
+    typed = text.rsplit(" ", 1)[-1]
+    before = len(typed) - len(word)
+    words = candidates(command, text.split()[:-1] if typed else text.split())
+    return [candidate[before:] for candidate in words if candidate.startswith(typed)]

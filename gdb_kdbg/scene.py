@@ -1,0 +1,115 @@
+"""The scene of a stop: everything the rules look at, read once and only when asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Mapping, Optional, Sequence
+
+from .canary import CanaryReport, read_canary
+from .copies import Coverage
+from .errors import KdbgError, SymbolNotFound
+from .process import ProbeProcess, probe_process
+from .ring import IMPLAUSIBLE_TOTAL, RingRecord, RingReport, read_ring
+from .session import Guards
+from .target import Frame, Target
+from .units import Address
+from .writers import Writer, current_writer
+
+_FRAMES = 32
+
+
+@dataclass(frozen=True)
+class Note:
+    """What kdbg itself saw when it stopped the target: lines of evidence, and what they say of the ring's coverage."""
+
+    evidence: tuple[str, ...]
+    coverage: Optional[Coverage] = None
+
+
+class Scene:
+    """A stopped target with what has been read of it. `problems` collects what could not be read."""
+
+    def __init__(
+        self, target: Target, settings: Mapping[str, str], guards: Guards, note: Optional[Note] = None
+    ) -> None:
+        self.note = note
+        self.target = target
+        self.settings = settings
+        self.guards = guards
+        self.problems: list[str] = []
+
+    @property
+    def pc(self) -> Address:
+        return Address(self.target.register("rip") or 0)
+
+    @cached_property
+    def stop(self) -> str:
+        place = self.target.location(self.pc)
+        line = f" ({place.file}:{place.line})" if place and place.file else ""
+        return f"{self.pc:#x} in {place or '??'}{line}"
+
+    @cached_property
+    def canary(self) -> CanaryReport:
+        return read_canary(self.target, self.guards, self.settings.get("expected-guard", ""), with_frames=True)
+
+    @cached_property
+    def ring(self) -> Optional[RingReport]:
+        """The trace ring; None if the target has none or it cannot be read."""
+        try:
+            report = read_ring(self.target, self.settings.get("ring-layout", ""))
+        except SymbolNotFound:
+            return None
+        except KdbgError as error:
+            self.problems.append(str(error))
+            return None
+        self.problems += report.problems
+        return report
+
+    @property
+    def records(self) -> Sequence[RingRecord]:
+        return self.ring.records if self.ring else ()
+
+    @cached_property
+    def process(self) -> Optional[ProbeProcess]:
+        return probe_process(self.target)
+
+    @cached_property
+    def writer(self) -> Optional[Writer]:
+        return current_writer(self.target, self.records)
+
+    @cached_property
+    def frames(self) -> Sequence[Frame]:
+        return self.target.frames(_FRAMES)
+
+    def frame_in(self, functions: Sequence[str], among: int = 12) -> Optional[int]:
+        """Return the index of the innermost frame that is in one of the named functions."""
+        for index, frame in enumerate(self.frames[:among]):
+            place = self.target.location(Address(frame.pc - (1 if index else 0)))
+            if place is not None and place.function.split("@")[0] in functions:
+                return index
+        return None
+
+    @cached_property
+    def coverage(self) -> Coverage:
+        """Whether the ring still holds every copy that can have done the damage."""
+        if self.note and self.note.coverage:
+            return self.note.coverage
+        ring = self.ring
+        if ring is None:
+            if self.target.register("cr3") is None:
+                return Coverage(True, "the target is a program with no ring, whose writes are all its own")
+            return Coverage(False, "the target has no trace ring to tell which copies there were")
+        if ring.enabled is False:
+            return Coverage(False, "the ring is switched off (kdbg ring --on), so copies may be missing from it")
+        if ring.total >= IMPLAUSIBLE_TOTAL or len(ring.records) < min(ring.total, ring.capacity):
+            return Coverage(False, "the ring is damaged, so copies may be missing from it")
+        return self._coverage_of(ring)
+
+    def _coverage_of(self, ring: RingReport) -> Coverage:
+        if ring.lost == 0:
+            return Coverage(True, f"it holds all {ring.total} copies since it was switched on")
+        intact_at = self.process.guard_intact_at if self.process else 0
+        if intact_at >= ring.lost:
+            return Coverage(True, f"the kernel saw the guard intact when {intact_at} copies had been made")
+        return Coverage(False, f"{ring.lost} older copies are lost, any of which may have done it")

@@ -1,0 +1,133 @@
+"""What kdbg asks of a target: Memory < Target < LiveTarget, and the values they hand out.
+
+A live process, a QEMU guest, a core dump and a fake in a unit test all look like this. Everything else is a
+free function over these few methods. Over a remote stub each read is at least one packet, so callers read
+tables in one block (`blocks.py`), never slot by slot.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Mapping, Optional, Protocol, Sequence
+
+from .units import Address, Count, Size
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """A symbol at its runtime address; `size` is 0 where the ELF file gives none.
+
+    `limit` is the address of the next symbol behind it in the same section (or the section's end), 0 if
+    unknown: the upper bound of an object whose size nobody wrote down.
+    """
+
+    name: str
+    address: Address
+    size: Size
+    objfile: str
+    limit: Address = Address(0)
+
+
+@dataclass(frozen=True)
+class Location:
+    """A code address as a person names it: function + offset, and the source line where known."""
+
+    function: str
+    offset: Size
+    file: Optional[str] = None
+    line: Optional[int] = None
+
+    def __str__(self) -> str:
+        return f"{self.function}+{self.offset:#x}" if self.offset else self.function
+
+
+@dataclass(frozen=True)
+class Objfile:
+    """A loaded ELF file: its path and load bias (runtime minus link-time address)."""
+
+    path: str
+    load_bias: int
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One stack frame; registers are those of this frame, `cfa` is the caller's stack pointer after return."""
+
+    level: int
+    pc: Address
+    sp: Address
+    registers: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class ArrayType:
+    """Type of a variable as DWARF tells it: an array of `count` elements of `element_size` bytes.
+
+    `fields` maps each member of the element to (offset, size). A scalar has count 1 and no fields.
+    """
+
+    count: Count
+    element_size: Size
+    fields: Mapping[str, tuple[int, int]]
+
+
+class Memory(Protocol):
+    """Readable bytes."""
+
+    def read_memory(self, address: Address, size: Size) -> bytes:
+        """Return exactly `size` bytes, or raise MemoryFault."""
+        ...
+
+
+class Target(Memory, Protocol):
+    """A stopped program, live or dead."""
+
+    @property
+    def kind(self) -> str:
+        """One of `native`, `gdbserver`, `system emulator`, `core dump`."""
+        ...
+
+    @property
+    def architecture(self) -> str:
+        """GDB's name of the architecture, `i386:x86-64` for instance."""
+        ...
+
+    def register(self, name: str) -> Optional[int]:
+        """Return a register of the selected thread, None if the target has no such register."""
+        ...
+
+    def symbol(self, name: str) -> Optional[Symbol]:
+        """Look up a symbol by its exact name."""
+        ...
+
+    def location(self, address: Address) -> Optional[Location]:
+        """Name the function that holds a code address, with its line."""
+        ...
+
+    def label(self, address: Address) -> Optional[Symbol]:
+        """Return the nearest symbol of any kind at or below a code address: the phase of a copy routine."""
+        ...
+
+    def objfiles(self) -> Sequence[Objfile]:
+        """List the loaded ELF files."""
+        ...
+
+    def variable_type(self, name: str) -> Optional[ArrayType]:
+        """Return the DWARF type of a global variable, None without debug information."""
+        ...
+
+    def frames(self, limit: int) -> Sequence[Frame]:
+        """Unwind at most `limit` frames of the selected thread, innermost first."""
+        ...
+
+    def auxiliary_vector(self) -> Mapping[int, int]:
+        """Return the auxiliary vector of a process (AT_* type to value); empty for a kernel."""
+        ...
+
+
+class LiveTarget(Target, Protocol):
+    """A program that can be changed."""
+
+    def write_memory(self, address: Address, data: bytes) -> None:
+        """Write all bytes or raise MemoryFault."""
+        ...

@@ -1,0 +1,63 @@
+"""What a write watchpoint has to tell: which hits are news, which are iterations of a copy already reported."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Callable, Optional
+
+from .process import page_table_root
+from .ranges import Range
+from .scene import Scene
+from .writers import Writer
+
+
+@dataclass
+class _Watched:
+    value: bytes
+    # The copy whose writes are not news any more: (instruction, record sequence).
+    known: Optional[tuple[int, Optional[int]]] = None
+
+
+class WriteFilter:
+    """Decides hit by hit, for each process on its own.
+
+    A repeated string store hits once an iteration and is told once. A guard that was 0 gets its first value by an
+    initialisation, which is none of a user's concern, unless a copy that was not asked to wrote it.
+    """
+
+    def __init__(self, range: Range, root: Optional[int], is_guard: bool, scene: Callable[[], Scene]) -> None:
+        self.range = range
+        self.root = root
+        self.is_guard = is_guard
+        self._scene = scene
+        self._watched: dict[int, _Watched] = {}
+
+    def arm(self, root: int, value: bytes) -> None:
+        """Note the value in a process at the time of arming."""
+        self._watched[root] = _Watched(value)
+
+    def is_news(self, value: bytes) -> bool:
+        """Judge a hit that left `value` in the watched range of the running process."""
+        scene = self._scene()
+        root = page_table_root(scene.target)
+        if self.root is not None and root != self.root:
+            return False
+        watched = self._watched.setdefault(root, _Watched(bytes(self.range.size)))
+        before, watched.value = watched.value, value
+        writer = scene.writer
+        copy = _identity(writer)
+        if copy is not None and copy == watched.known:
+            return False
+        watched.known = copy
+        return value != before and not self._is_initialisation(before, writer)
+
+    def _is_initialisation(self, before: bytes, writer: Optional[Writer]) -> bool:
+        if not self.is_guard or any(before):
+            return False
+        return writer is None or writer.record is None or writer.record.asked.covers(self.range)
+
+
+def _identity(writer: Optional[Writer]) -> Optional[tuple[int, Optional[int]]]:
+    if writer is None or not writer.store.instruction.is_repeated:
+        return None
+    return writer.store.instruction.address, writer.record.sequence if writer.record else None

@@ -1,0 +1,5 @@
+"""Lets older pip install from setup.cfg."""
+
+from setuptools import setup
+
+setup()
