@@ -65,7 +65,8 @@ class Instruction:
         return Address(self.address + self.size)
 
     def __str__(self) -> str:
-        return f"{self.mnemonic} {self.operands}".strip()
+        # The operands of a string instruction are implied.
+        return self.mnemonic if self.string_width else f"{self.mnemonic} {self.operands}".strip()
 
     @property
     def string_width(self) -> int:

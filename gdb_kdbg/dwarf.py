@@ -75,7 +75,7 @@ class _Lines:
 
     @cached_property
     def _ranges(self) -> tuple[Intervals, list[_Span]]:
-        data = self._elf.section_bytes(".debug_aranges") or b""
+        data = self._elf.debug_file.section_bytes(".debug_aranges") or b""
         return _indexed(_address_ranges(data, self._elf.byte_order))
 
     # clang writes no .debug_aranges; then each unit has to be asked for its ranges.

@@ -37,6 +37,8 @@ _NT_GNU_BUILD_ID = 3
 _READ_LIMIT = 1 << 30
 # Debugging information of a Linux kernel takes half a gigabyte; such sections stay in the file.
 _KEPT_WHOLE = 4 << 20
+# Where distributions put what they strip; GDB's `debug-file-directory` begins with it.
+_DEBUG_FILES = "/usr/lib/debug/.build-id"
 
 
 @contextmanager
@@ -160,12 +162,15 @@ class ElfFile:
             return tuple((tag, value) for tag, value in takewhile(lambda pair: pair[0], pairs))
 
     def symbol_table(self) -> SymbolTable:
-        """Return the symbols of `.symtab`, else `.dynsym`, else those the DYNAMIC segment leads to; raise BadFile."""
+        """Return the symbols of `.symtab`, else `.dynsym`, else those the DYNAMIC segment leads to.
+
+        A separate file with debugging information counts as this one's; raise BadFile.
+        """
         return self._symbol_table
 
     def dwarf(self) -> Optional[DWARFInfo]:
         """Return pyelftools' view of the debugging information, None without; raise BadFile."""
-        return self._dwarf
+        return self.debug_file._dwarf
 
     def call_frames(self, data: bytes, address: int, for_eh_frame: bool) -> CallFrameInfo:
         """Return pyelftools' view of call frame information that lies at a link-time address."""
@@ -175,6 +180,18 @@ class ElfFile:
         info = _elftools("dwarf.callframe").CallFrameInfo
         frames: CallFrameInfo = info(io.BytesIO(data), len(data), address, structs, for_eh_frame)
         return frames
+
+    @cached_property
+    def debug_file(self) -> ElfFile:
+        """The file with the symbols and the DWARF of this one: itself, or the separate one that its build id names."""
+        build_id = self.build_id()
+        if not build_id or self.type == "CORE" or self.section(".debug_info"):
+            return self
+        try:
+            separate = open_elf(f"{_DEBUG_FILES}/{build_id[:2]}/{build_id[2:]}.debug")
+            return separate if separate.build_id() == build_id else self
+        except BadFile:
+            return self
 
     def _check_magic(self) -> None:
         magic = self._content.read(0, min(4, self._content.size))
@@ -207,6 +224,8 @@ class ElfFile:
     @cached_property
     def _symbol_table(self) -> SymbolTable:
         with guarded(self.path):
+            if self.debug_file is not self and self.debug_file.section(".symtab"):
+                return self.debug_file.symbol_table()
             found = {section.type: section for section in reversed(self.sections)}
             table = found.get("SYMTAB") or found.get("DYNSYM")
             if table is None:

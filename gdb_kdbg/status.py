@@ -53,7 +53,9 @@ def recognise(session: Session) -> StatusReport:
     except KdbgError as error:
         return StatusReport(None, None, None, None, None, (), session.armed(), known, (str(error),))
     problems: list[str] = []
-    files = tuple(LoadedFile(file.path, Address(file.load_bias)) for file in target.objfiles())
+    # A separate debug file only repeats the file it belongs to.
+    shown = (file for file in target.objfiles() if not file.path.endswith(".debug"))
+    files = tuple(LoadedFile(file.path, Address(file.load_bias)) for file in shown)
     guard = guard_range(target) if target.architecture == X86_64 else None
     return StatusReport(
         target.kind, target.architecture, _process(target), _ring(session, target, problems),

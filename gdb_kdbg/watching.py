@@ -11,17 +11,32 @@ from .scene import Scene
 from .writers import Writer
 
 
+@dataclass(frozen=True)
+class _Copy:
+    """One run of writes: an instruction in one call of its function, for one ring record; `place` moves along."""
+
+    instruction: int
+    stack: Optional[int]
+    sequence: Optional[int]
+    place: int
+
+    def continues(self, other: Optional[_Copy]) -> bool:
+        """Tell a further iteration from a new write to the same place."""
+        if other is None or self.place == other.place:
+            return False
+        return (self.instruction, self.stack, self.sequence) == (other.instruction, other.stack, other.sequence)
+
+
 @dataclass
 class _Watched:
     value: bytes
-    # The copy whose writes are not news any more: (instruction, record sequence).
-    known: Optional[tuple[int, Optional[int]]] = None
+    last: Optional[_Copy] = None
 
 
 class WriteFilter:
     """Decides hit by hit, for each process on its own.
 
-    A repeated string store hits once an iteration and is told once. A guard that was 0 gets its first value by an
+    A repeated string store, or a loop that stores byte by byte, hits once an iteration and is told once. A guard that was 0 gets its first value by an
     initialisation, which is none of a user's concern, unless a copy that was not asked to wrote it.
     """
 
@@ -45,10 +60,9 @@ class WriteFilter:
         watched = self._watched.setdefault(root, _Watched(bytes(self.range.size)))
         before, watched.value = watched.value, value
         writer = scene.writer
-        copy = _identity(writer)
-        if copy is not None and copy == watched.known:
+        previous, watched.last = watched.last, _copy(scene, writer)
+        if watched.last is not None and watched.last.continues(previous):
             return False
-        watched.known = copy
         return value != before and not self._is_initialisation(before, writer)
 
     def _is_initialisation(self, before: bytes, writer: Optional[Writer]) -> bool:
@@ -57,7 +71,9 @@ class WriteFilter:
         return writer is None or writer.record is None or writer.record.asked.covers(self.range)
 
 
-def _identity(writer: Optional[Writer]) -> Optional[tuple[int, Optional[int]]]:
-    if writer is None or not writer.store.instruction.is_repeated:
+def _copy(scene: Scene, writer: Optional[Writer]) -> Optional[_Copy]:
+    if writer is None:
         return None
-    return writer.store.instruction.address, writer.record.sequence if writer.record else None
+    sequence = writer.record.sequence if writer.record else None
+    store = writer.store
+    return _Copy(store.instruction.address, scene.target.register("rsp"), sequence, store.done.start)

@@ -11,7 +11,7 @@ from ..errors import KdbgError, NotSupported
 from ..ranges import Range
 from ..scene import Note, Scene
 from ..session import Guards
-from ..syscalls import GuardChange, SystemCallChecker, find_path
+from ..syscalls import EXIT, GuardChange, SystemCallChecker, find_path
 from ..target import LiveTarget, Target
 from ..units import Address
 from .settings import setting_values
@@ -50,18 +50,24 @@ class GdbSession:
 
     def scene(self) -> Scene:
         """The scene of the current stop, with what kdbg noted when it stopped the target."""
-        return Scene(self.target, self.settings, self.guards, self.note)
+        self._target.require_stopped()
+        return self._scene()
+
+    def _scene(self) -> Scene:
+        # While a breakpoint decides whether to stop, GDB still calls the thread running.
+        return Scene(self._target, self.settings, self.guards, self.note)
 
     def watch(self, what: str, range: Range, any_process: bool) -> str:
         self.live_target()
         readable(self._target, range)
-        return self._guarded(lambda: self._armed.watch(what, range, any_process, self.scene, self._report))
+        return self._guarded(lambda: self._armed.watch(what, range, any_process, self._scene, self._report))
 
     def check_system_calls(self, entry: str, exit: str) -> str:
         target = self.live_target()
         if self._armed.has_checks():
             raise KdbgError("the guard is checked around system calls already (kdbg canary --off ends it)")
         checker = SystemCallChecker(self.guards)
+        checker.check(target, EXIT)
         if target.kind != "system emulator" and not entry:
             return self._guarded(lambda: self._armed.check_native(checker, self._report))
         path = find_path(target, entry, exit)

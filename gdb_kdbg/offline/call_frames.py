@@ -19,7 +19,8 @@ from ..intervals import Intervals
 # LSB, "DWARF Extensions": how .eh_frame writes a pointer, lower half the format, upper half what it is relative to.
 _FORMATS = {0x0: "Q", 0x2: "H", 0x3: "I", 0x4: "Q", 0xA: "h", 0xB: "i", 0xC: "q"}
 _PC_RELATIVE = 0x10
-_SORTED_TABLE = 0x3B  # data-relative signed 32-bit, what every linker writes
+# What every linker writes: version 1, pointers pc-relative, the table sorted and relative to the header.
+_SORTED_TABLE = (1, 0x1B, 0x03, 0x3B)
 
 
 class Rules(NamedTuple):
@@ -58,7 +59,7 @@ def rules_at(elf: ElfFile, link_address: int) -> Optional[Rules]:
 def _tables(elf: ElfFile) -> tuple[_Table, ...]:
     with guarded(elf.path):
         found = [_eh_frame(elf)]
-        data = elf.section_bytes(".debug_frame")
+        data = elf.debug_file.section_bytes(".debug_frame")
         if data:
             found.append(_Table(elf, _Section(data, 0, False)))
         return tuple(table for table in found if table)
@@ -69,7 +70,7 @@ def _eh_frame(elf: ElfFile) -> Optional[_Table]:
     if header is not None and header.file_size >= 12:
         data = elf.read(header.address, header.file_size)
         version, frame_format, count_format, table_format = data[:4]
-        if (version, frame_format, count_format, table_format) == (1, 0x1B, 0x03, _SORTED_TABLE):
+        if (version, frame_format, count_format, table_format) == _SORTED_TABLE:
             relative, count = struct.unpack_from(elf.byte_order + "iI", data, 4)
             start = header.address + 4 + relative
             section = _Section(elf.read(start, _bytes_left(elf, start)), start, True)
