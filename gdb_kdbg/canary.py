@@ -186,11 +186,10 @@ def frame_canaries(target: Target, limit: int = _FRAMES) -> tuple[CanaryFrame, .
 
 def frame_canary(target: Target, frame: Frame) -> Optional[CanaryFrame]:
     """Find the canary saved in one frame, from its function's prologue; None if it keeps none (yet)."""
-    # The pc of an outer frame is a return address, which may be the first byte of the next function.
-    place = target.location(Address(frame.pc - 1 if frame.level else frame.pc))
+    place = target.location(frame.code_address)
     if place is None:
         return None
-    start = Address(frame.pc - place.offset - (1 if frame.level else 0))
+    start = Address(frame.code_address - place.offset)
     slot = _slot_of(target, start)
     if slot is None or frame.pc < slot.stored or slot.base not in frame.registers:
         return None

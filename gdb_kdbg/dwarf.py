@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Iterator, NamedTuple, Optional
 from .dwarf_types import variable_type
 from .elf import ElfFile, guarded
 from .elf_tables import unpack_all
+from .inlining import entry_ranges, outermost_call
 from .intervals import Intervals
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from elftools.dwarf.dwarfinfo import DWARFInfo
     from elftools.dwarf.lineprogram import LineProgram
 
-__all__ = ["line_at", "variable_type"]
+__all__ = ["line_at", "own_line_at", "variable_type"]
 
 
 class _Row(NamedTuple):
@@ -48,6 +49,18 @@ def line_at(elf: ElfFile, link_address: int) -> Optional[tuple[str, int]]:
         return next((line for line in found if line), None)
 
 
+def own_line_at(elf: ElfFile, link_address: int) -> Optional[tuple[str, int]]:
+    """Return file and line of a code address in the source of the function it stands in; raise BadFile.
+
+    Where code of another function was inlined that is the line of the call, which GDB shows for the outer frame.
+    """
+    with guarded(elf.path):
+        lines = _lines(elf)
+        found = (lines.call_line(unit, link_address) for unit in lines.units_at(link_address))
+        call = next((line for line in found if line), None)
+    return call or line_at(elf, link_address)
+
+
 @lru_cache(maxsize=16)
 def _lines(elf: ElfFile) -> _Lines:
     return _Lines(elf)
@@ -66,6 +79,11 @@ class _Lines:
         if self._dwarf is not None:
             yield from _covering(self._ranges, address)
             yield from _covering(self._other_ranges, address)
+
+    def call_line(self, unit: int, address: int) -> Optional[tuple[str, int]]:
+        assert self._dwarf is not None
+        call = outermost_call(self._dwarf, self._dwarf.get_CU_at(unit), address)
+        return (self.table(unit).file_name(call[0]), call[1]) if call else None
 
     def table(self, unit: int) -> _LineTable:
         assert self._dwarf is not None
@@ -110,22 +128,8 @@ def _address_ranges(data: bytes, byte_order: str) -> Iterator[_Span]:
 
 
 def _unit_ranges(dwarf: DWARFInfo, unit: CompileUnit) -> Iterator[_Span]:
-    attributes = unit.get_top_DIE().attributes
-    low = attributes["DW_AT_low_pc"].value if "DW_AT_low_pc" in attributes else 0
-    if "DW_AT_high_pc" in attributes:
-        high = attributes["DW_AT_high_pc"]
-        # A constant is the size, an address the end (DWARF 5, 2.17.2).
-        end = high.value if high.form in ("DW_FORM_addr", "DW_FORM_addrx") else low + high.value
-        yield _Span(low, end, unit.cu_offset)
-    lists: Any = dwarf.range_lists()
-    if "DW_AT_ranges" not in attributes or lists is None:
-        return
-    for entry in lists.get_range_list_at_offset(attributes["DW_AT_ranges"].value, cu=unit):
-        if not hasattr(entry, "begin_offset"):
-            low = entry.base_address
-        else:
-            base = 0 if getattr(entry, "is_absolute", False) else low
-            yield _Span(base + entry.begin_offset, base + entry.end_offset, unit.cu_offset)
+    for start, end in entry_ranges(dwarf, unit, unit.get_top_DIE().attributes):
+        yield _Span(start, end, unit.cu_offset)
 
 
 class _LineTable:
@@ -145,24 +149,26 @@ class _LineTable:
         if position < 0 or not self._rows[position].line:
             return None
         row = self._statement(position)
-        return self._file_name(row.file), row.line
+        return self.file_name(row.file), row.line
 
     # Of the rows at one address GDB takes the last, but goes back to one that begins a statement.
     def _statement(self, position: int) -> _Row:
         best = self._rows[position]
-        for row in reversed(self._rows[: position + 1]):
+        for index in range(position, -1, -1):
+            row = self._rows[index]
             if (row.address, row.file) != (best.address, best.file) or not row.line:
                 break
             if row.is_statement:
                 return row
         return best
 
-    def _file_name(self, number: int) -> str:
+    def file_name(self, number: int) -> str:
+        """Name a file of the table as GDB does."""
         path = _path(self._program, number) if self._program else ""
         attributes = self._unit.get_top_DIE().attributes
         own, directory = (_text(attributes, name) for name in ("DW_AT_name", "DW_AT_comp_dir"))
         # The compiler's own file keeps the name it was given, however the line table spells it.
-        return own if path == own or path == f"{directory}/{own}" else path
+        return own if path.startswith("/") and path == f"{directory}/{own}" else path
 
 
 # Records as GDB's lnp_state_machine::record_line does (gdb/dwarf2/read.c).

@@ -133,6 +133,10 @@ class ElfFile:
             data += self._read_load(self.loaded[index], link_address + len(data), size - len(data))
         return bytes(data)
 
+    @property
+    def size(self) -> int:
+        return self._content.size
+
     def read_file(self, offset: int, size: int) -> bytes:
         """Return bytes by their offset in the file; raise BadFile if the file ends before."""
         return self._content.read(offset, size)

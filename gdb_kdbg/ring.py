@@ -36,7 +36,8 @@ class RingRecord:
     context: Optional[str]
     process: Optional[Count] = field(metadata={"label": "pid"})
     torn: bool
-    guard_gap: Optional[int]
+    # A distance beyond this tells a person nothing; JSON has it all the same.
+    guard_gap: Optional[int] = field(metadata={"within": 4096})
     extra: Mapping[str, int]
 
     @property

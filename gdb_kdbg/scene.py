@@ -10,11 +10,12 @@ from .canary import CanaryReport, read_canary
 from .copies import Coverage
 from .errors import KdbgError, SymbolNotFound
 from .process import ProbeProcess, probe_process
+from .ranges import Range
 from .ring import IMPLAUSIBLE_TOTAL, RingRecord, RingReport, read_ring
 from .session import Guards
 from .target import Frame, Target
 from .units import Address
-from .writers import Writer, current_writer
+from .writers import Writer, writer_to
 
 _FRAMES = 32
 
@@ -74,9 +75,9 @@ class Scene:
     def process(self) -> Optional[ProbeProcess]:
         return probe_process(self.target)
 
-    @cached_property
-    def writer(self) -> Optional[Writer]:
-        return current_writer(self.target, self.records)
+    def writer_to(self, victim: Range) -> Optional[Writer]:
+        """The store to a range that just happened, if the stop is right behind one."""
+        return writer_to(self.target, self.records, victim)
 
     @cached_property
     def frames(self) -> Sequence[Frame]:
@@ -85,7 +86,7 @@ class Scene:
     def frame_in(self, functions: Sequence[str], among: int = 12) -> Optional[int]:
         """Return the index of the innermost frame that is in one of the named functions."""
         for index, frame in enumerate(self.frames[:among]):
-            place = self.target.location(Address(frame.pc - (1 if index else 0)))
+            place = self.target.location(frame.code_address)
             if place is not None and place.function.split("@")[0] in functions:
                 return index
         return None

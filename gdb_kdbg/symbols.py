@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 from functools import cached_property
-from itertools import islice
 from typing import Iterator, Optional, Sequence
 
 from .elf import ElfFile, open_elf
@@ -19,6 +18,7 @@ __all__ = ["ElfSymbol", "SymbolTable", "Symbols"]
 _SUGGESTIONS = 5
 # difflib compares some 20,000 names in a second, so it only sees names that look alike at first glance.
 _CANDIDATES = 2000
+_LENGTH_DIFFERENCE = 3
 
 
 class Symbols:
@@ -64,10 +64,9 @@ class Symbols:
 
     def suggest(self, name: str) -> list[str]:
         """Return up to five names that look like `name`, the best first."""
-        start = name.strip("_")[:2].lower()
         names = (other for _, elf in self.files for other in elf.symbol_table().names())
-        alike = (other for other in names if other.strip("_")[:2].lower() == start)
-        return difflib.get_close_matches(name, sorted(set(islice(alike, _CANDIDATES))), _SUGGESTIONS)
+        alike = {other for other in names if _looks_alike(other, name)}
+        return difflib.get_close_matches(name, sorted(alike)[:_CANDIDATES], _SUGGESTIONS)
 
     def holders(self, runtime_address: int) -> Iterator[tuple[Objfile, ElfFile]]:
         """Yield the objfiles with a loaded segment at an address; more than one only where biases are wrong."""
@@ -95,6 +94,11 @@ class Symbols:
             for segment in elf.loaded
         )
         return Intervals([s[0] for s in spans], [s[1] for s in spans]), tuple(s[2] for s in spans)
+
+
+def _looks_alike(other: str, name: str) -> bool:
+    bare, wanted = other.lower().strip("_"), name.lower().strip("_")
+    return bare[:1] == wanted[:1] and abs(len(bare) - len(wanted)) <= _LENGTH_DIFFERENCE or name in other
 
 
 def _runtime(objfile: Objfile, elf: ElfFile, symbol: ElfSymbol) -> Symbol:

@@ -51,12 +51,22 @@ class Objfile:
 
 @dataclass(frozen=True)
 class Frame:
-    """One stack frame; registers are those of this frame, `cfa` is the caller's stack pointer after return."""
+    """One stack frame with the registers of that frame.
+
+    `level` is GDB's number, which counts inlined calls as frames of their own; those are not listed. `interrupted`
+    marks a frame that is at `pc` itself (the innermost, or below a signal or exception) and not in a call.
+    """
 
     level: int
     pc: Address
     sp: Address
     registers: Mapping[str, int]
+    interrupted: bool = False
+
+    @property
+    def code_address(self) -> Address:
+        """An address in the instruction the frame is at: a return address may begin the next function."""
+        return Address(self.pc if self.level == 0 or self.interrupted else self.pc - 1)
 
 
 @dataclass(frozen=True)

@@ -40,9 +40,12 @@ class WriteFilter:
     initialisation, which is none of a user's concern, unless a copy that was not asked to wrote it.
     """
 
-    def __init__(self, range: Range, root: Optional[int], is_guard: bool, scene: Callable[[], Scene]) -> None:
+    def __init__(
+        self, range: Range, root: Optional[int], pid: Optional[int], is_guard: bool, scene: Callable[[], Scene]
+    ) -> None:
         self.range = range
         self.root = root
+        self.pid = pid
         self.is_guard = is_guard
         self._scene = scene
         self._watched: dict[int, _Watched] = {}
@@ -59,7 +62,9 @@ class WriteFilter:
             return False
         watched = self._watched.setdefault(root, _Watched(bytes(self.range.size)))
         before, watched.value = watched.value, value
-        writer = scene.writer
+        if self.pid is not None and scene.process is not None and scene.process.pid != self.pid:
+            return False  # the watched process is gone, and another one got its page tables
+        writer = scene.writer_to(self.range)
         previous, watched.last = watched.last, _copy(scene, writer)
         if watched.last is not None and watched.last.continues(previous):
             return False

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
-from typing import Mapping, Optional, Sequence
+from dataclasses import dataclass, replace
+from typing import Iterator, Mapping, Optional, Sequence
 
 from .blocks import read_available, read_words
 from .disassembly import Instruction, Store, decode, decode_to, store_after
@@ -22,7 +22,9 @@ _REGISTERS = (
     "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
 )  # fmt: skip
 _CALLERS = 4
+# Further than this behind a label nothing is decoded; an x86 instruction has at most 15 bytes.
 _FUNCTION = 4096
+_LONGEST = 15
 
 
 @dataclass(frozen=True)
@@ -51,36 +53,45 @@ class Writer:
         return self.store.done.overlaps(victim) or (rest is not None and rest.overlaps(victim))
 
 
-def current_writer(target: Target, records: Sequence[RingRecord]) -> Optional[Writer]:
-    """Return the store that just happened at the pc; None if the instruction there stored nothing."""
+def writer_to(target: Target, records: Sequence[RingRecord], victim: Range) -> Optional[Writer]:
+    """Return the store to `victim` that just happened at the pc, None if the instruction there did not write to it."""
     registers = {name: value for name in _REGISTERS if (value := target.register(name)) is not None}
-    pc = Address(registers.get("rip", 0))
-    place = target.location(pc)
-    store = _store(target, pc, place, registers)
-    if store is None:
-        return None
-    at = store.instruction.address
-    routine, phase = routine_and_phase(target, at)
-    return Writer(store, target.location(at), routine, phase, in_kernel(target), _record(target, records))
+    for store in _stores(target, Address(registers.get("rip", 0)), registers):
+        at = store.instruction.address
+        routine, phase = routine_and_phase(target, at)
+        writer = Writer(store, target.location(at), routine, phase, in_kernel(target), None)
+        if writer.touches(victim):
+            return replace(writer, record=_record(target, records))
+    return None
 
 
-def _store(target: Target, pc: Address, place: Optional[Location], registers: Mapping[str, int]) -> Optional[Store]:
-    start = Address(pc - place.offset) if place and place.offset < _FUNCTION else pc
-    label = target.label(pc)
-    # Decoding must start at an instruction; the nearest label is one, and near.
-    if label is not None and start < label.address < pc:
-        start = label.address
-    before = _before(target, start, pc)
-    if before is None and start == pc:
-        previous = target.label(Address(pc - 1))
-        before = _before(target, previous.address, pc) if previous and pc - previous.address < _FUNCTION else None
-    current = decode(read_available(target, pc, Size(16)), pc, 1)
-    return store_after(before, current[0] if current else None, registers)
+def _stores(target: Target, pc: Address, registers: Mapping[str, int]) -> Iterator[Store]:
+    """Yield what may just have been stored, the likeliest first."""
+    decoded = decode(read_available(target, pc, Size(_LONGEST)), pc, 1)
+    current = decoded[0] if decoded else None
+    for before in _before(target, pc):
+        store = store_after(before, current, registers)
+        if store is not None:
+            yield store
+    # QEMU leaves the pc at a repeated store even when the last iteration is through.
+    if current is not None and current.is_repeated and current.string_width and registers.get("rcx") == 0:
+        yield from filter(None, [store_after(current, None, registers)])
 
 
-def _before(target: Target, start: Address, pc: Address) -> Optional[Instruction]:
-    decoded = decode_to(read_available(target, start, Size(pc - start)), start, pc) if pc > start else ()
-    return decoded[-1] if decoded and decoded[-1].end == pc else None
+def _before(target: Target, pc: Address) -> Iterator[Optional[Instruction]]:
+    """Yield the instruction before the pc: decoded from the nearest label, else every one that may end there."""
+    label = target.label(Address(pc - 1))
+    if label is not None and pc - label.address <= _FUNCTION:
+        decoded = decode_to(read_available(target, label.address, Size(pc - label.address)), label.address, pc)
+        if decoded and decoded[-1].end == pc:
+            yield decoded[-1]
+            return
+    yield None
+    code = read_available(target, Address(pc - _LONGEST), Size(_LONGEST))
+    for length in range(1, len(code) + 1):
+        guess = decode(code[-length:], Address(pc - length), 1)
+        if guess and guess[0].size == length:
+            yield guess[0]
 
 
 def _record(target: Target, records: Sequence[RingRecord]) -> Optional[RingRecord]:

@@ -7,7 +7,7 @@ from typing import Callable, Optional
 import gdb
 
 from ..errors import KdbgError, MemoryFault
-from ..process import page_table_root
+from ..process import page_table_root, probe_process
 from ..ranges import Range
 from ..scene import Scene
 from ..syscalls import ENTRY, EXIT, GuardChange, SystemCallChecker, SystemCallPath, entering_call
@@ -106,7 +106,9 @@ class Armed:
     def watch(self, what: str, range: Range, any_process: bool, scene: Callable[[], Scene], report: Report) -> str:
         root = page_table_root(self._target)
         value = self._target.read_memory(range.start, range.size)
-        filter = WriteFilter(range, None if any_process else root, what == "guard", scene)
+        process = probe_process(self._target)
+        pid = process.pid if process and not any_process else None
+        filter = WriteFilter(range, None if any_process else root, pid, what == "guard", scene)
         filter.arm(root, value)
         point = WriteWatch(self._target, what, filter, report)
         self._breakpoints.append(point)

@@ -8,6 +8,7 @@ from typing import Iterator, Mapping, Optional, Sequence
 
 import gdb
 
+from ..dwarf import own_line_at
 from ..errors import KdbgError, MemoryFault, TargetUnavailable
 from ..symbols import Symbols
 from ..target import ArrayType, Frame, Location, Objfile, Symbol
@@ -116,6 +117,7 @@ class GdbTarget:
 
     def location(self, address: Address) -> Optional[Location]:
         symbols = self.symbols
+        address = Address(address & ADDRESS_MASK)
         if address not in self._locations:
             self._locations[address] = _location(symbols, address)
         return self._locations[address]
@@ -133,9 +135,11 @@ class GdbTarget:
         with gdb_errors():
             try:
                 frame: Optional[gdb.Frame] = gdb.newest_frame()
+                inner = -1
                 while frame is not None and len(found) < limit:
-                    registers = {name: int(frame.read_register(name)) & ADDRESS_MASK for name in _FRAME_REGISTERS}
-                    found.append(Frame(len(found), Address(frame.pc()), Address(registers["rsp"]), registers))
+                    if frame.type() != gdb.INLINE_FRAME:
+                        found.append(_frame(frame, inner in (-1, gdb.SIGTRAMP_FRAME)))
+                        inner = frame.type()
                     frame = frame.older()
             except (gdb.MemoryError, ValueError):
                 pass  # the stack ends where it cannot be read
@@ -150,6 +154,11 @@ class GdbTarget:
             return {}
         entries = re.findall(r"^(\d+)\s+\S+\s.*?\s(0x[0-9a-f]+|\d+)$", text, re.MULTILINE)
         return {int(number): int(value, 0) for number, value in entries}
+
+
+def _frame(frame: gdb.Frame, interrupted: bool) -> Frame:
+    registers = {name: int(frame.read_register(name)) & ADDRESS_MASK for name in _FRAME_REGISTERS}
+    return Frame(frame.level(), Address(frame.pc()), Address(registers["rsp"]), registers, interrupted)
 
 
 def _gdb_symbol(name: str) -> Optional[Symbol]:
@@ -168,10 +177,21 @@ def _location(symbols: Symbols, address: Address) -> Optional[Location]:
     if found is None:
         return _gdb_location(address)
     symbol, offset = found
-    line = gdb.find_pc_line(address)
-    if line.symtab is None or not line.is_valid():
-        return Location(symbol.name, offset)
-    return Location(symbol.name, offset, line.symtab.filename, line.line)
+    return Location(symbol.name, offset, *(_own_line(symbols, address) or _gdb_line(address)))
+
+
+def _own_line(symbols: Symbols, address: Address) -> Optional[tuple[str, int]]:
+    try:
+        lines = (own_line_at(elf, address - objfile.load_bias) for objfile, elf in symbols.holders(address))
+        return next(filter(None, lines), None)
+    except KdbgError:
+        return None
+
+
+def _gdb_line(address: Address) -> tuple[Optional[str], Optional[int]]:
+    # GDB may know lines of a file kdbg cannot read, code made at run time for instance.
+    found = gdb.find_pc_line(address)
+    return (found.symtab.filename, found.line) if found.symtab is not None else (None, None)
 
 
 def _gdb_location(address: Address) -> Optional[Location]:
@@ -183,9 +203,7 @@ def _gdb_location(address: Address) -> Optional[Location]:
         block = block.superblock
     if block is None or block.function is None:
         return None
-    line = gdb.find_pc_line(address)
-    offset = Size(address - int(block.start))
-    return Location(block.function.name, offset, line.symtab.filename if line.symtab else None, line.line or None)
+    return Location(block.function.name, Size(address - int(block.start)), *_gdb_line(address))
 
 
 def evaluate(expression: str) -> Address:

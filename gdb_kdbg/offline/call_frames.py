@@ -136,9 +136,10 @@ class _Table:
         return self._elf.call_frames(base + moved, address, self._section.is_eh_frame)
 
     def _bytes_at(self, offset: int) -> Optional[bytes]:
-        size = self._word(offset)
-        whole = 0 <= offset and 4 <= size < 0xFFFFFFF0 and offset + 4 + size <= len(self._section.data)
-        return self._section.data[offset : offset + 4 + size] if whole else None
+        size = self._word(offset) if offset >= 0 else 0
+        data = self._section.data[offset : offset + 4 + size]
+        # Longer ones, and those of the 64-bit format, nobody writes; a size of 0 ends the section.
+        return data if 4 <= size < 0xFFFFFFF0 and len(data) == 4 + size else None
 
     # Offset of the CIE of the entry at an offset; None if that is a CIE itself.
     def _common_of(self, offset: int) -> Optional[int]:

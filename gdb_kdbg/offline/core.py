@@ -1,19 +1,20 @@
-"""A core dump as a target, without GDB: of a Linux process, or of a guest by QEMU's `dump-guest-memory -p`."""
+"""A core dump as a target, without GDB: of a Linux process, or of a guest by QEMU's `dump-guest-memory`."""
 
 from __future__ import annotations
 
 import os
 from functools import cached_property
-from typing import Mapping, Optional, Sequence
+from typing import Mapping, Optional, Sequence, Union
 
-from ..dwarf import line_at, variable_type
-from ..elf import ElfFile, open_elf
+from ..dwarf import own_line_at, variable_type
+from ..elf import ElfFile, Note, open_elf
 from ..errors import BadFile, KdbgError, MemoryFault, NotSupported
 from ..symbols import Symbols
 from ..target import ArrayType, Frame, Location, Objfile, Symbol
 from ..units import Address, Size, safe_text
 from . import notes
-from .memory import CoreMemory
+from .guest import GuestMemory
+from .memory import ProcessMemory
 from .notes import MappedFile, Signal, Thread
 from .unwind import unwind
 
@@ -35,7 +36,9 @@ class CoreTarget:
         self.mapped: tuple[MappedFile, ...] = notes.mapped_files(found)
         self.signal: Optional[Signal] = notes.signal(found)
         self._auxiliary = notes.auxiliary_vector(found)
-        self._memory = CoreMemory(core, self.mapped)
+        self._memory: Union[GuestMemory, ProcessMemory] = (
+            GuestMemory(core, self.threads[thread].registers) if _is_guest(found) else ProcessMemory(core, self.mapped)
+        )
         self._files = tuple(files)
         self._problems: list[str] = []
 
@@ -55,7 +58,8 @@ class CoreTarget:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        return (*self._found[1], *self._symbols.problems, *self._problems)
+        memory = self._memory.problems if isinstance(self._memory, GuestMemory) else ()
+        return (*memory, *self._found[1], *self._symbols.problems, *self._problems)
 
     def select(self, index: int) -> CoreTarget:
         """Return the same dump with another thread selected, by its index in `threads`."""
@@ -153,10 +157,14 @@ class CoreTarget:
     def _line(self, address: Address) -> Optional[tuple[str, int]]:
         for objfile, elf in self._symbols.holders(address):
             try:
-                found = line_at(elf, address - objfile.load_bias)
+                found = own_line_at(elf, address - objfile.load_bias)
             except BadFile as error:
                 self._problems.append(str(error))
                 continue
             if found is not None:
                 return found
         return None
+
+
+def _is_guest(found: Sequence[Note]) -> bool:
+    return any(note.owner == "QEMU" for note in found)

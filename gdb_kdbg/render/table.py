@@ -74,7 +74,12 @@ def _table(rows: Sequence[Any]) -> list[str]:
 def _has_column(rows: Iterable[Any], field: Field) -> bool:
     if field.metadata.get("text") is False or field.name == "line":
         return False
-    return any(getattr(row, field.name) not in (None, "", False, {}) for row in rows)
+    return any(not _is_blank(getattr(row, field.name)) for row in rows)
+
+
+def _is_blank(value: Any) -> bool:
+    # 0 is a value, False is the absence of a mark.
+    return value is None or value is False or value in ("", {})
 
 
 def _row_cell(row: Any, field: Field) -> str:
@@ -84,7 +89,8 @@ def _row_cell(row: Any, field: Field) -> str:
         return f"{value}:{row.line}"
     if isinstance(value, bool):
         return field.label if value else ""
-    return "" if value is None else _cell(value, field)
+    far = isinstance(value, int) and abs(value) > field.metadata.get("within", abs(value))
+    return "" if value is None or far else _cell(value, field)
 
 
 def _is_number(rows: Iterable[Any], field: Field) -> bool:

@@ -38,8 +38,8 @@ def scene_can_tell(canary: CanaryReport) -> bool:
 
 
 def _writer(scene: Scene, victim: Victim) -> Optional[Writer]:
-    writer = scene.writer
-    if writer is None or not writer.touches(victim.range):
+    writer = scene.writer_to(victim.range)
+    if writer is None:
         return None
     # The last write may have put back what belongs there.
     if scene.canary.verdict == INTACT and writer.store.rest is None:

@@ -21,10 +21,6 @@ GLOBAL ucopy_context
     .word 0, 0                  /* offset of the tag, process id */
 GLOBAL ucopy_process
     .quad ucopy_no_process
-#if UCOPY_PROBE
-GLOBAL ucopy_trace_capacity
-    .quad UCOPY_RING
-#endif
     .balign 64
 
     .bss

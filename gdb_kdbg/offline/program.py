@@ -1,0 +1,87 @@
+"""The `kdbg` program: the same commands outside GDB, on core dumps and files."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import Optional, Sequence
+
+from ..arguments import add_argument
+from ..errors import KdbgError
+from ..registry import SETTINGS, Command, commands
+from ..render.json import error_to_json, to_json
+from ..render.table import Style, plain, to_text
+from .session import OfflineSession
+
+_COLOURS = {"corrupted": "31;1", "intact": "32", "unset": "33", "unknown": "33"}
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> int:
+    """Run one command; return 0, or 1 after an error of one line."""
+    known = {command.name: command for command in commands() if not command.live}
+    options = _parser(known).parse_args(arguments)
+    try:
+        print(_run(known[options.command], options))
+    except KdbgError as error:
+        if options.format == "json":
+            print(error_to_json(options.command, str(error)))
+        else:
+            print(f"kdbg: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        # The reader of a pipe went away; let Python's own flush at exit find nothing to complain about.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _run(command: Command, options: argparse.Namespace) -> str:
+    session = OfflineSession(options.core, options.files, _settings(options.set))
+    result = command.run(session, options)
+    return to_json(command.name, result) if options.format == "json" else to_text(result, _style())
+
+
+def _parser(known: dict[str, Command]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="kdbg", description="kdbg outside GDB: core dumps, memory dumps and files.")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for command in known.values():
+        sub = subparsers.add_parser(
+            command.name,
+            help=command.summary,
+            description=command.help_text(),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        for argument in command.arguments:
+            add_argument(sub, argument)
+        _add_common(sub)
+    return parser
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--core", metavar="FILE", help="a core dump, or a guest's dump-guest-memory -p file")
+    parser.add_argument("--format", choices=("table", "json"), default="table")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a kdbg setting")
+    parser.add_argument("files", nargs="*", metavar="FILE", help="ELF files with symbols: the kernel, the program")
+
+
+def _settings(words: Sequence[str]) -> dict[str, str]:
+    values: dict[str, str] = {}
+    for word in words:
+        name, separator, value = word.partition("=")
+        if not separator or name not in {setting.name for setting in SETTINGS}:
+            raise KdbgError(f"no setting {word!r}: --set takes NAME=VALUE with one of "
+                            f"{', '.join(setting.name for setting in SETTINGS)}")  # fmt: skip
+        values[name] = value
+    return values
+
+
+def _style() -> Style:
+    colours = sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+    return _coloured if colours else plain
+
+
+def _coloured(text: str, role: str) -> str:
+    code = _COLOURS.get(text, "") if role == "verdict" else {"problem": "33", "summary": "1"}.get(role, "")
+    return f"\x1b[{code}m{text}\x1b[0m" if code else text

@@ -1,0 +1,83 @@
+"""The session of the outside program: a core dump or a guest's memory dump, with nothing to run or change."""
+
+from __future__ import annotations
+
+from typing import Mapping, NoReturn, Optional, Sequence
+
+from ..errors import KdbgError, NotSupported, SymbolNotFound, TargetUnavailable
+from ..ranges import Range
+from ..registry import SETTINGS
+from ..scene import Scene
+from ..session import Guards
+from ..target import LiveTarget, Target
+from ..units import Address, address
+from .core import CoreTarget
+
+
+class OfflineSession:
+    """What commands are given outside GDB."""
+
+    def __init__(self, core: Optional[str], files: Sequence[str], settings: Mapping[str, str]) -> None:
+        self._target = CoreTarget.open(core, files) if core else None
+        self._settings = {setting.name: settings.get(setting.name, setting.default) for setting in SETTINGS}
+        self.guards = Guards()
+
+    @property
+    def target(self) -> Target:
+        if self._target is None:
+            raise TargetUnavailable("no target: name a core dump with --core FILE")
+        return self._target
+
+    @property
+    def settings(self) -> Mapping[str, str]:
+        return self._settings
+
+    def scene(self) -> Scene:
+        return Scene(self.target, self.settings, self.guards)
+
+    def evaluate(self, expression: str) -> Address:
+        """Evaluate `NUMBER`, `SYMBOL` or `$register`, with `+NUMBER` or `-NUMBER` behind it."""
+        base, sign, offset = _split(expression.replace(" ", ""))
+        return address(self._value(base, expression) + (int(sign + offset, 0) if offset else 0))
+
+    def _value(self, word: str, expression: str) -> int:
+        try:
+            return int(word, 0)
+        except ValueError:
+            pass
+        if word.startswith("$"):
+            register = self.target.register(word[1:])
+            if register is None:
+                raise KdbgError(f"no register {word!r} in this dump")
+            return register
+        symbol = self.target.symbol(word.lstrip("&"))
+        if symbol is None:
+            raise SymbolNotFound(f"cannot evaluate {expression!r} outside GDB: no symbol {word!r}")
+        return symbol.address
+
+    def live_target(self) -> LiveTarget:
+        _needs_live()
+
+    def watch(self, what: str, range: Range, any_process: bool) -> str:
+        _needs_live()
+
+    def check_system_calls(self, entry: str, exit: str) -> str:
+        _needs_live()
+
+    def disarm(self) -> int:
+        return 0
+
+    def armed(self) -> tuple[str, ...]:
+        return ()
+
+
+def _split(text: str) -> tuple[str, str, str]:
+    for sign in "+-":
+        base, found, offset = text.partition(sign)
+        if found and base and offset[:1].isdigit():
+            return base, sign, offset
+    return text, "", ""
+
+
+def _needs_live() -> NoReturn:
+    raise NotSupported("a core dump cannot be changed or run: this needs a live target in GDB")

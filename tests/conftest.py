@@ -1,0 +1,52 @@
+"""Fixtures of real binaries: built once a session, by real compilers."""
+
+from __future__ import annotations
+
+import functools
+import pathlib
+import sys
+from typing import Callable
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+
+import support  # noqa: E402
+
+KernelBuilder = Callable[..., pathlib.Path]
+
+
+@pytest.fixture(scope="session")
+def kernels(tmp_path_factory: pytest.TempPathFactory) -> KernelBuilder:
+    """Builds the example kernel with make variables, each variant once."""
+    directory = tmp_path_factory.mktemp("kernels")
+
+    @functools.lru_cache(maxsize=None)
+    def build(**options: int) -> pathlib.Path:
+        name = "-".join(f"{key}{value}" for key, value in sorted(options.items())) or "default"
+        return support.build_kernel(directory / name, **options)
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def runtime(tmp_path_factory: pytest.TempPathFactory) -> KernelBuilder:
+    """Builds tests/programs/runtime.c, a native program with the probe kit's copy routines."""
+    directory = tmp_path_factory.mktemp("runtime")
+
+    @functools.lru_cache(maxsize=None)
+    def build(debug: int = 1, sizes: int = 1) -> pathlib.Path:
+        support.require("gcc")
+        output = directory / f"runtime-{debug}{sizes}"
+        kit = support.KERNEL_SOURCE / "probe"
+        programs = support.ROOT / "tests" / "programs"
+        sources = [str(programs / "runtime.c"), *map(str, sorted(kit.glob("*.[cS]")))]
+        support.run(
+            "gcc", "-std=gnu11", "-g" if debug else "-g0", "-O1", "-no-pie", "-fno-pic", "-fstack-protector-all",
+            "-DUCOPY_PROBE=1", "-DUCOPY_RING=32", f"-DASM_SIZES={sizes}", f"-I{support.KERNEL_SOURCE}",
+            f"-Wl,-T,{programs / 'runtime.ld'}", "-Wl,-z,noexecstack", "-o", str(output), *sources,
+        )  # fmt: skip
+        return output
+
+    return build

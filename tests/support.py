@@ -1,0 +1,166 @@
+"""What the tests share: building real programs and kernels, running real GDBs, waiting for lines with a deadline."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pathlib
+import re
+import shutil
+import socket
+import subprocess
+import time
+from typing import Any, Iterator, Mapping, Optional, Sequence
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+KERNEL_SOURCE = ROOT / "examples" / "kernel"
+DEADLINE = 60.0
+
+
+def require(*tools: str) -> None:
+    """Skip without a tool, or fail where KDBG_REQUIRE says that it must be there."""
+    names = {"qemu": "qemu-system-x86_64"}
+    for tool in tools:
+        if shutil.which(names.get(tool, tool)) is None:
+            message = f"{tool} is not installed (scripts/setup installs it)"
+            if tool in os.environ.get("KDBG_REQUIRE", "").split(","):
+                pytest.fail(message)
+            pytest.skip(message)
+
+
+def run(*command: str, cwd: Optional[pathlib.Path] = None) -> str:
+    """Run a command that must succeed; return its output."""
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=DEADLINE, errors="replace")
+    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+class GdbOutput:
+    """What a GDB printed: its text, and the JSON objects of kdbg in it."""
+
+    def __init__(self, text: str, status: int) -> None:
+        self.text = text
+        self.status = status
+        self.objects: list[dict[str, Any]] = [json.loads(x) for x in text.splitlines() if x.startswith('{"schema"')]
+
+    def data(self, command: str, index: int = -1) -> Any:
+        """The data of one result of a command, the last one if not said otherwise."""
+        found = [item for item in self.objects if item["command"] == command]
+        assert found, f"no result of {command} in:\n{self.text}"
+        return found[index]["data"]
+
+    def problems(self, command: str, index: int = -1) -> list[str]:
+        found = [item for item in self.objects if item["command"] == command]
+        assert found, f"no result of {command} in:\n{self.text}"
+        return list(found[index]["problems"])
+
+
+def gdb(
+    lines: Sequence[str],
+    *arguments: str,
+    program: str = "gdb",
+    json_format: bool = True,
+    environment: Optional[Mapping[str, str]] = None,
+    directory: Optional[pathlib.Path] = None,
+) -> GdbOutput:
+    """Run GDB on a script of lines, each in one `-ex`, with kdbg sourced; an error does not end the script."""
+    script = [f"source {ROOT / 'gdbinit.py'}", "set pagination off", "set confirm off", "set width 0"]
+    script += ["set kdbg format json"] if json_format else []
+    words = [word for line in [*script, *lines] for word in ("-ex", line)]
+    env = {**os.environ, **(environment or {})}
+    done = subprocess.run(
+        [program, "-nx", "-batch", *words, *arguments],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+        timeout=DEADLINE, cwd=directory or ROOT, env=env,
+    )  # fmt: skip
+    return GdbOutput(done.stdout, done.returncode)
+
+
+def kdbg(*arguments: str) -> GdbOutput:
+    """Run the outside program with JSON output."""
+    done = subprocess.run(
+        [str(ROOT / ".venv" / "bin" / "python"), "-m", "gdb_kdbg", arguments[0], "--format", "json", *arguments[1:]],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", timeout=DEADLINE, cwd=ROOT,
+    )  # fmt: skip
+    return GdbOutput(done.stdout, done.returncode)
+
+
+def build_kernel(output: pathlib.Path, **options: int) -> pathlib.Path:
+    """Build the example kernel with make variables (DEBUG=0, RING=4096 ...); return kernel.elf."""
+    require("gcc", "make")
+    words = [f"{name}={value}" for name, value in options.items()]
+    run("make", "-s", "-C", str(KERNEL_SOURCE), f"O={output}", *words)
+    return output / "kernel.elf"
+
+
+class Guest:
+    """A kernel in QEMU, stopped at its first instruction, with a gdbstub and its serial line in a file."""
+
+    def __init__(self, kernel: pathlib.Path, directory: pathlib.Path, process: subprocess.Popen[bytes]) -> None:
+        self.kernel = kernel
+        self.programs = kernel.parent / "programs"
+        self.directory = directory
+        self.process = process
+
+    @property
+    def serial(self) -> str:
+        return (self.directory / "serial.log").read_text(errors="replace")
+
+    @property
+    def connect(self) -> str:
+        return f"target remote {self.directory / 'stub'}"
+
+    def gdb(self, lines: Sequence[str], **options: Any) -> GdbOutput:
+        """Run GDB on this guest."""
+        return gdb([self.connect, *lines], str(self.kernel), **options)
+
+    def wait(self) -> int:
+        """Wait until the guest has powered off."""
+        return self.process.wait(DEADLINE)
+
+
+@contextlib.contextmanager
+def boot(kernel: pathlib.Path, append: str, directory: pathlib.Path, stopped: bool = True) -> Iterator[Guest]:
+    """Boot a kernel in QEMU; it is killed in the end."""
+    require("qemu")
+    directory.mkdir(parents=True, exist_ok=True)
+    stub = directory / "stub"
+    command = [
+        "qemu-system-x86_64", "-kernel", str(kernel), "-append", append, "-display", "none", "-monitor", "none",
+        "-serial", f"file:{directory / 'serial.log'}", "-no-reboot", "-m", "32M",
+        "-device", "isa-debug-exit,iobase=0xf4,iosize=4",
+        "-chardev", f"socket,path={stub},server=on,wait=off,id=stub", "-gdb", "chardev:stub",
+    ]  # fmt: skip
+    process = subprocess.Popen([*command, *(["-S"] if stopped else [])], stdin=subprocess.DEVNULL)
+    try:
+        wait_for_socket(stub, process)
+        yield Guest(kernel, directory, process)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def wait_for_socket(path: pathlib.Path, process: subprocess.Popen[bytes]) -> None:
+    """Wait until a Unix socket is there, which QEMU makes before it listens to anything else."""
+    end = time.monotonic() + DEADLINE
+    while not path.exists():
+        assert process.poll() is None, "QEMU ended at once"
+        assert time.monotonic() < end, "QEMU did not open its gdbstub"
+        select_briefly()
+
+
+def select_briefly() -> None:
+    """Give the other process a moment, without a fixed amount of waiting being relied on."""
+    one, other = socket.socketpair()
+    with one, other:
+        one.settimeout(0.01)
+        with contextlib.suppress(TimeoutError, socket.timeout):
+            one.recv(1)
+
+
+def read_packets(log: pathlib.Path) -> list[str]:
+    """Return the memory reads GDB sent, from its remote log."""
+    return re.findall(r"^w \$(m[0-9a-f]+,[0-9a-f]+)#", log.read_text(errors="replace"), re.MULTILINE)
