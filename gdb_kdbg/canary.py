@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Optional, Sequence
 
-from .blocks import read_words
+from .blocks import read_available, read_words
 from .disassembly import CanarySlot, canary_slot, decode
 from .errors import KdbgError, MemoryFault, NotSupported
 from .process import X86_64, fs_base, guard_range, probe_process, process_key
@@ -202,7 +202,5 @@ def frame_canary(target: Target, frame: Frame) -> Optional[CanaryFrame]:
 
 
 def _slot_of(target: Target, start: Address) -> Optional[CanarySlot]:
-    try:
-        return canary_slot(decode(target.read_memory(start, _PROLOGUE), start))
-    except MemoryFault:
-        return None
+    # Up to the end of the mapping, where the last function may be shorter.
+    return canary_slot(decode(read_available(target, start, _PROLOGUE), start))

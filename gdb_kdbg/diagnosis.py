@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Callable, Optional
 
-from .errors import KdbgError, TargetUnavailable
+from .errors import KdbgError, NotSupported, TargetUnavailable
 from .finding import RANKS, Finding, WhyReport
 from .rules.copy_fault import copy_fault
 from .rules.guard import guard_changed
@@ -22,7 +22,7 @@ def explain(scene: Scene) -> WhyReport:
     for rule in RULES:
         try:
             finding = rule(scene)
-        except TargetUnavailable:
+        except (TargetUnavailable, NotSupported):
             raise
         except KdbgError as error:
             problems.append(str(error))

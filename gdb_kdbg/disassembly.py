@@ -16,6 +16,7 @@ from .units import ADDRESS_MASK, Address, Size
 # The guard's place in the thread control block (psABI x86-64; gcc -mstack-protector-guard=tls).
 GUARD_OFFSET = 0x28
 _STRING_STORES = ("movsb", "movsw", "movsd", "movsq", "stosb", "stosw", "stosd", "stosq")
+_STORES = ("mov", "vmov", "pextr", "vpextr", "extract", "vextract", "fst", "lock cmpxchg", "cmpxchg")
 _STRING_WIDTHS = {"b": 1, "w": 2, "d": 4, "q": 8}
 
 
@@ -136,8 +137,8 @@ def _memory(raw: Any, operand: Any) -> MemoryOperand:
         address = Address((raw.address + raw.size + operand.mem.disp) & ADDRESS_MASK)
     elif not base and not index:
         address = Address(operand.mem.disp & ADDRESS_MASK)
-    # Capstone 4 and 5 miss the access of a plain `mov` to memory in some forms: the first operand of a mov is written.
-    written = bool(operand.access & CS_AC_WRITE) or (raw.mnemonic.startswith("mov") and operand is raw.operands[0])
+    # Capstone 4 and 5 miss the access of many stores (some forms of `mov`, all of AVX): these write their first operand.
+    written = bool(operand.access & CS_AC_WRITE) or (raw.mnemonic.startswith(_STORES) and operand is raw.operands[0])
     memory = operand.mem
     return MemoryOperand(
         name(memory.segment), base, index, memory.scale, memory.disp, Size(operand.size), written, address

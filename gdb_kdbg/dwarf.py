@@ -77,8 +77,8 @@ class _Lines:
     def units_at(self, address: int) -> Iterator[int]:
         """Yield the offsets of the units that cover an address, from `.debug_aranges` if it tells."""
         if self._dwarf is not None:
-            yield from _covering(self._ranges, address)
-            yield from _covering(self._other_ranges, address)
+            known = list(_covering(self._ranges, address))
+            yield from known or _covering(self._other_ranges, address)
 
     def call_line(self, unit: int, address: int) -> Optional[tuple[str, int]]:
         assert self._dwarf is not None

@@ -127,10 +127,12 @@ class ElfFile:
             raise MemoryFault(link_address, size, "implausible size")
         data = bytearray()
         while len(data) < size:
-            index = self._load_intervals.innermost(link_address + len(data))
+            position = link_address + len(data)
+            index = self._load_intervals.innermost(position)
             if index < 0:
                 raise MemoryFault(link_address, size, f"not in the segments of {safe_text(self.path, 200)}")
-            data += self._read_load(self.loaded[index], link_address + len(data), size - len(data))
+            left = min(link_address + size, self._load_intervals.next_start(position)) - position
+            data += self._read_load(self.loaded[index], position, left)
         return bytes(data)
 
     @property

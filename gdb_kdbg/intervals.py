@@ -6,6 +6,8 @@ from bisect import bisect_right
 from itertools import accumulate
 from typing import Iterator, Sequence
 
+NOWHERE = 1 << 128
+
 
 class Intervals:
     """Half-open intervals, given sorted by their starts; finds those that cover an address."""
@@ -23,6 +25,11 @@ class Intervals:
             if self._ends[index] > address:
                 yield index
             index -= 1
+
+    def next_start(self, address: int) -> int:
+        """Return where the next interval behind an address begins, far beyond all addresses if there is none."""
+        index = bisect_right(self._starts, address)
+        return self._starts[index] if index < len(self._starts) else NOWHERE
 
     def innermost(self, address: int) -> int:
         """Return the index of the interval that starts last among those that hold an address, -1 for none."""

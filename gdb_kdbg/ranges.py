@@ -43,4 +43,5 @@ def gap_after(asked: Range, victim: Range) -> int:
         return -asked.intersection(victim).size
     if asked.start >= victim.end:
         return asked.start - victim.end
-    return victim.start - asked.end
+    # An empty range inside the other overlaps nothing.
+    return max(0, victim.start - asked.end)

@@ -192,8 +192,11 @@ class _Decoder:
 
 def read_tags(target: Target, base: Address, offsets: set[int]) -> Mapping[int, str]:
     """Read tag texts at offsets from the tag section: bounded and escaped, they are the guest's words."""
-    pieces = read_pieces(target, [(Address(base + offset), _TAG_SIZE) for offset in offsets])
-    return {offset: safe_text(pieces[Address(base + offset)] or b"", _TAG_SIZE - 8) for offset in offsets}
+    places = {offset: Address(base + offset) for offset in offsets}
+    pieces = read_pieces(target, [(place, _TAG_SIZE) for place in places.values()])
+    # The last tag may end with its page.
+    texts = {o: pieces[place] or read_available(target, place, _TAG_SIZE) for o, place in places.items()}
+    return {offset: safe_text(text, _TAG_SIZE - 8) for offset, text in texts.items()}
 
 
 def current_tag(target: Target) -> Optional[str]:

@@ -182,8 +182,9 @@ class SymbolTable:
     def _hidden(self) -> frozenset[int]:
         return _hidden(self._raw)
 
+    # In .symtab the linker writes the default version behind the name: `pthread_create@@GLIBC_2.34`.
     def _name(self, offset: int) -> bytes:
-        return self._raw.strings[offset : self._raw.strings.find(b"\0", offset)]
+        return self._raw.strings[offset : self._raw.strings.find(b"\0", offset)].partition(b"@@")[0]
 
     def _entry(self, position: int) -> tuple[int, ...]:
         layout = _layout(self._raw)

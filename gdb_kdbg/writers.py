@@ -14,6 +14,7 @@ from .ranges import Range
 from .ring import RingRecord
 from .target import Location, Target
 from .units import Address, Size
+from .units import address as to_address
 
 PHASES = ("leading", "bulk", "trailing", "small")
 # Registers a store's address and length are made of.
@@ -25,6 +26,8 @@ _CALLERS = 4
 # Further than this behind a label nothing is decoded; an x86 instruction has at most 15 bytes.
 _FUNCTION = 4096
 _LONGEST = 15
+# Legacy and REX prefixes (Intel SDM vol. 2, 2.1.1 and 2.2.1).
+_PREFIXES = tuple(bytes([code]) for code in (*b"\x26\x2e\x36\x3e\x64\x65\x66\x67\xf0\xf2\xf3", *range(0x40, 0x50)))
 
 
 @dataclass(frozen=True)
@@ -41,10 +44,12 @@ class Writer:
     @property
     def written(self) -> Range:
         """What the copy has written and will have written when this instruction is through."""
-        end = self.store.rest.end if self.store.rest else self.store.done.end
-        end = max(end, self.store.done.end)
-        start = self.record.destination if self.record else self.store.done.start
-        start = min(start, self.store.done.start)
+        done, rest = self.store.done, self.store.rest or self.store.done
+        start, end = min(done.start, rest.start), max(done.end, rest.end)
+        if self.record is not None and start < self.record.destination:
+            end = max(end, self.record.asked.end)  # it came from above
+        elif self.record is not None:
+            start = self.record.destination
         return Range(start, Size(end - start))
 
     def touches(self, victim: Range) -> bool:
@@ -88,7 +93,8 @@ def _before(target: Target, pc: Address) -> Iterator[Optional[Instruction]]:
             return
     yield None
     code = read_available(target, Address(pc - _LONGEST), Size(_LONGEST))
-    for length in range(1, len(code) + 1):
+    # An instruction with a prefix before it is likely cut.
+    for length in sorted(range(1, len(code) + 1), key=lambda n: code[-n - 1 : -n] in _PREFIXES):
         guess = decode(code[-length:], Address(pc - length), 1)
         if guess and guess[0].size == length:
             yield guess[0]
@@ -130,7 +136,7 @@ def called_routine(target: Target, return_address: Address) -> Optional[str]:
 
 def _destination(target: Target, call: Instruction) -> Optional[Address]:
     if call.immediate is not None:
-        return Address(call.immediate)
+        return to_address(call.immediate)
     pointer = call.memory[0].address if call.memory else None
     if pointer is None:
         return None

@@ -13,7 +13,7 @@ from functools import cached_property, lru_cache
 from typing import Any, Iterator, Mapping, NamedTuple, Optional
 
 from ..elf import ElfFile, guarded
-from ..errors import KdbgError
+from ..errors import BadFile
 from ..intervals import Intervals
 
 # LSB, "DWARF Extensions": how .eh_frame writes a pointer, lower half the format, upper half what it is relative to.
@@ -86,7 +86,7 @@ def _bytes_left(elf: ElfFile, address: int) -> int:
     ends = [s.end for s in elf.sections if s.placed and s.address <= address < s.end] if elf.sections else []
     ends += [s.address + s.file_size for s in elf.loaded if s.address <= address < s.address + s.file_size]
     if not ends:
-        raise KdbgError(f"no .eh_frame at {address:#x}")
+        raise BadFile(f".eh_frame_hdr leads to {address:#x}, which is in no segment")
     return min(ends) - address
 
 

@@ -91,6 +91,10 @@ class CoreTarget:
         file, line = self._line(address) or (None, None)
         return Location(found[0].name, found[1], file, line)
 
+    def label(self, address: Address) -> Optional[Symbol]:
+        """Return the nearest symbol of any kind at or below an address."""
+        return self._symbols.nearest(address)
+
     def objfiles(self) -> Sequence[Objfile]:
         """List the given files first, then those that were mapped."""
         return self._found[0]

@@ -73,6 +73,9 @@ class _Walker:
         left = _PAGE - address % _PAGE
         return self._physical.read(physical, min(size, left)) if physical is not None else b""
 
+    def boundary(self, address: int) -> int:
+        return address // _PAGE * _PAGE + _PAGE
+
     def _translate(self, address: int) -> Optional[int]:
         bits = 12 + 9 * self._levels
         # Only addresses whose upper bits repeat the highest one translated exist (SDM vol. 1, 3.3.7.1).

@@ -41,12 +41,19 @@ class Pieces:
                 continue  # The file was cut before this piece ends.
         return b""
 
+    def boundary(self, address: int) -> int:
+        return self._intervals.next_start(address)
+
 
 class Reader(Protocol):
     """Reads a stretch of memory that hangs together."""
 
     def read(self, address: int, size: int) -> bytes:
         """Return up to `size` bytes from an address on, empty if there is nothing."""
+        ...
+
+    def boundary(self, address: int) -> int:
+        """Return the next address at which this source may have something else to say."""
         ...
 
 
@@ -56,7 +63,8 @@ def read_all(sources: Sequence[Reader], address: Address, size: Size) -> bytes:
         raise MemoryFault(address, size, "implausible size")
     data = bytearray()
     while len(data) < size:
-        position, left = address + len(data), size - len(data)
+        position = address + len(data)
+        left = min(address + size, *(source.boundary(position) for source in sources)) - position
         chunk = next(filter(None, (source.read(position, left) for source in sources)), b"")
         if not chunk:
             raise MemoryFault(address, size, f"{position:#x} is not in the core dump")

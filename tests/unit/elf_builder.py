@@ -22,7 +22,8 @@ class Sym:
     section: int = 1
 
     def pack(self, name_offset: int) -> bytes:
-        return struct.pack("<IBBHQQ", name_offset, self.binding << 4 | self.kind, 0, self.section, self.value, self.size)
+        info = self.binding << 4 | self.kind
+        return struct.pack("<IBBHQQ", name_offset, info, 0, self.section, self.value, self.size)
 
 
 @dataclass

@@ -93,6 +93,13 @@ def test_global_names_win_and_then_the_default_version() -> None:
     assert found is not None and found.address == 0x1100
 
 
+def test_the_default_version_is_no_part_of_a_name() -> None:
+    table = table_of(Sym("create@@V_2", 0x1000, 8), Sym("create@V_1", 0x1100, 8))
+    found = table.by_name("create")
+    assert found is not None and (found.name, found.address) == ("create", 0x1000)
+    assert table.by_name("create@V_1") is not None
+
+
 def test_prefix_and_order() -> None:
     table = table_of(Sym("ring_b", 0x1200), Sym("ring_a", 0x1100), Sym("other", 0x1000))
     assert [s.name for s in table.by_prefix("ring")] == ["ring_b", "ring_a"][::-1]
@@ -134,7 +141,8 @@ def library(folder: Path, name: str, *symbols: Sym) -> str:
 def loaded(tmp_path: Path) -> Symbols:
     ring = [Sym("ring", 0x2100, 0, 1, section=3), Sym("ring_end", 0x2200, 0, 0, section=3)]
     one = library(tmp_path, "one", Sym("main", 0x1000, 64), *ring)
-    two = library(tmp_path, "two", Sym("helper", 0x1000, 64), Sym("main", 0x1100, 8), Sym("counter", 8, 8, 6, section=2))
+    counter = Sym("counter", 8, 8, kind=6, section=2)
+    two = library(tmp_path, "two", Sym("helper", 0x1000, 64), Sym("main", 0x1100, 8), counter)
     return Symbols([Objfile(one, 0x10000), Objfile(two, 0x7F0000000000), Objfile(str(tmp_path / "gone"), 0)])
 
 
