@@ -142,7 +142,8 @@ def attribute_afterwards(
 
 
 def _may_concern(record: RingRecord, victim: Victim, process: Optional[int]) -> bool:
-    other = None not in (process, record.process) and process != record.process
+    # A record keeps the low 16 bits of the process id.
+    other = None not in (process, record.process) and (process or 0) & 0xFFFF != record.process
     halves = is_kernel_half(record.destination) == is_kernel_half(victim.range.start)
     return not other and halves and not record.torn and record.size > 0
 
@@ -157,7 +158,8 @@ def _asked_over(target: Target, record: RingRecord, victim: Victim) -> Optional[
     if victim.expected is not None and source == victim.expected[offset : offset + common.size]:
         return None
     evidence = [record_line(record), _place_line(record.asked, victim)]
-    confidence = LIKELY
+    # Without a value to compare with, only matching bytes show that the copy is what damaged it.
+    confidence = POSSIBLE if victim.expected is None else LIKELY
     if source and source == victim.found[offset : offset + common.size]:
         evidence.append(f"the bytes there are the ones at the source ({source.hex(' ')})")
         confidence = CERTAIN if common.size >= _CERTAIN_BYTES else LIKELY
@@ -198,7 +200,8 @@ def _explained(victim: Victim, reach: int) -> int:
     changed = victim.changed()
     if changed is None:
         return sum(byte != 0 for byte in victim.found[: max(reach, 0)])
-    return len(changed) if changed and changed[-1] < reach else 0
+    # Zeros agree by chance far too often.
+    return sum(victim.found[i] != 0 for i in changed) if changed and changed[-1] < reach else 0
 
 
 def _extent(record: RingRecord, victim: Victim, same: int, gap: int) -> int:

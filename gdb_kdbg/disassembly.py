@@ -137,7 +137,7 @@ def _memory(raw: Any, operand: Any) -> MemoryOperand:
         address = Address((raw.address + raw.size + operand.mem.disp) & ADDRESS_MASK)
     elif not base and not index:
         address = Address(operand.mem.disp & ADDRESS_MASK)
-    # Capstone 4 and 5 miss the access of many stores (some forms of `mov`, all of AVX): these write their first operand.
+    # Capstone 4 and 5 miss the access of many stores (some `mov`, all of AVX): these write their first operand.
     written = bool(operand.access & CS_AC_WRITE) or (raw.mnemonic.startswith(_STORES) and operand is raw.operands[0])
     memory = operand.mem
     return MemoryOperand(

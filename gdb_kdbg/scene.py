@@ -38,7 +38,7 @@ class Scene:
         self.target = target
         self.settings = settings
         self.guards = guards
-        self.problems: list[str] = []
+        self.problems = list(target.problems)
 
     @property
     def pc(self) -> Address:
@@ -98,7 +98,7 @@ class Scene:
             return self.note.coverage
         ring = self.ring
         if ring is None:
-            if self.target.register("cr3") is None:
+            if not self.target.is_system:
                 return Coverage(True, "the target is a program with no ring, whose writes are all its own")
             return Coverage(False, "the target has no trace ring to tell which copies there were")
         if ring.enabled is False:

@@ -52,7 +52,7 @@ def recognise(session: Session) -> StatusReport:
         target = session.target
     except KdbgError as error:
         return StatusReport(None, None, None, None, None, (), session.armed(), known, (str(error),))
-    problems: list[str] = []
+    problems = list(target.problems)
     # A separate debug file only repeats the file it belongs to.
     shown = (file for file in target.objfiles() if not file.path.endswith(".debug"))
     files = tuple(LoadedFile(file.path, Address(file.load_bias)) for file in shown)

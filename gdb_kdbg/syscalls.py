@@ -175,6 +175,4 @@ class SystemCallChecker:
 
 def entering_call(target: Target) -> SystemCall:
     """Read the system call from the registers at an entry (psABI x86-64, A.2.1)."""
-    return SystemCall(
-        target.register("rax") or 0, tuple(target.register(name) or 0 for name in ARGUMENT_REGISTERS[:3])
-    )
+    return SystemCall(target.register("rax") or 0, tuple(target.register(name) or 0 for name in ARGUMENT_REGISTERS[:3]))

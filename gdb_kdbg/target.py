@@ -98,6 +98,16 @@ class Target(Memory, Protocol):
         ...
 
     @property
+    def is_system(self) -> bool:
+        """Whether this is a whole machine, live or dumped, with a kernel and several address spaces."""
+        ...
+
+    @property
+    def problems(self) -> Sequence[str]:
+        """What could not be read of the files behind the target."""
+        ...
+
+    @property
     def architecture(self) -> str:
         """GDB's name of the architecture, `i386:x86-64` for instance."""
         ...

@@ -113,9 +113,9 @@ class Guest:
     def connect(self) -> str:
         return f"target remote {self.directory / 'stub'}"
 
-    def gdb(self, lines: Sequence[str], **options: Any) -> GdbOutput:
-        """Run GDB on this guest."""
-        return gdb([self.connect, *lines], str(self.kernel), **options)
+    def gdb(self, lines: Sequence[str], before: Sequence[str] = (), **options: Any) -> GdbOutput:
+        """Run GDB on this guest; the lines of `before` come before it connects."""
+        return gdb([*before, self.connect, *lines], str(self.kernel), **options)
 
     def wait(self) -> int:
         """Wait until the guest has powered off."""
@@ -163,4 +163,4 @@ def select_briefly() -> None:
 
 def read_packets(log: pathlib.Path) -> list[str]:
     """Return the memory reads GDB sent, from its remote log."""
-    return re.findall(r"^w \$(m[0-9a-f]+,[0-9a-f]+)#", log.read_text(errors="replace"), re.MULTILINE)
+    return re.findall(r"^w \+?\$(m[0-9a-f]+,[0-9a-f]+)#", log.read_text(errors="replace"), re.MULTILINE)

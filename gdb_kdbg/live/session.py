@@ -14,6 +14,7 @@ from ..session import Guards
 from ..syscalls import EXIT, GuardChange, SystemCallChecker, find_path
 from ..target import LiveTarget, Target
 from ..units import Address
+from .guest_dumps import GuestDumps
 from .settings import setting_values
 from .stops import Armed, readable
 from .target import GdbTarget, evaluate
@@ -25,6 +26,7 @@ class GdbSession:
     def __init__(self) -> None:
         self._target = GdbTarget()
         self._armed = Armed(self._target)
+        self._dumps = GuestDumps()
         self.guards = Guards()
         self.note: Optional[Note] = None
         self.pending = False
@@ -32,7 +34,7 @@ class GdbSession:
     @property
     def target(self) -> Target:
         self._target.require_stopped()
-        return self._target
+        return self._dumps.open(self._target) or self._target
 
     @property
     def settings(self) -> Mapping[str, str]:
@@ -50,8 +52,7 @@ class GdbSession:
 
     def scene(self) -> Scene:
         """The scene of the current stop, with what kdbg noted when it stopped the target."""
-        self._target.require_stopped()
-        return self._scene()
+        return Scene(self.target, self.settings, self.guards, self.note)
 
     def _scene(self) -> Scene:
         # While a breakpoint decides whether to stop, GDB still calls the thread running.

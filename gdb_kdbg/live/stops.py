@@ -56,9 +56,7 @@ class WriteWatch(gdb.Breakpoint):
 class SystemCallCheck(gdb.Breakpoint):
     """A breakpoint at an entry or exit of the system-call path, which checks the guard and goes on."""
 
-    def __init__(
-        self, target: GdbTarget, address: int, point: str, checker: SystemCallChecker, report: Report
-    ) -> None:
+    def __init__(self, target: GdbTarget, address: int, point: str, checker: SystemCallChecker, report: Report) -> None:
         super().__init__(f"*{address:#x}")
         self.point = point
         self._target = target

@@ -65,8 +65,16 @@ class GdbTarget:
         if kind == "core":
             return "core dump"
         if kind in ("remote", "extended-remote"):
-            return "gdbserver" if self.register("cr3") is None else "system emulator"
+            return "system emulator" if self.is_system else "gdbserver"
         return kind
+
+    @property
+    def is_system(self) -> bool:
+        return self.register("cr3") is not None
+
+    @property
+    def problems(self) -> Sequence[str]:
+        return self.symbols.problems
 
     @property
     def architecture(self) -> str:
@@ -146,7 +154,7 @@ class GdbTarget:
         return tuple(found)
 
     def auxiliary_vector(self) -> Mapping[int, int]:
-        if self.register("cr3") is not None:
+        if self.is_system:
             return {}
         try:
             text = gdb.execute("info auxv", to_string=True) or ""

@@ -1,1 +1,1 @@
-"""kdbg without GDB: core dumps, files, and the `kdbg` program."""
+"""kdbg outside GDB: the `kdbg` program."""

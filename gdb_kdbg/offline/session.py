@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Mapping, NoReturn, Optional, Sequence
 
+from ..dumps.core import CoreTarget
 from ..errors import KdbgError, NotSupported, SymbolNotFound, TargetUnavailable
 from ..ranges import Range
 from ..registry import SETTINGS
@@ -11,7 +12,6 @@ from ..scene import Scene
 from ..session import Guards
 from ..target import LiveTarget, Target
 from ..units import Address, address
-from .core import CoreTarget
 
 
 class OfflineSession:

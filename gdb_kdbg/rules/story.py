@@ -48,7 +48,7 @@ def _facts(scene: Scene, victim: Victim, attribution: Attribution, writer: Optio
         phase=writer.phase if writer and record else None,
         tag=record.context if record else None,
         process=process.name if process and process.name else None,
-        pid=record.process if record and record.process is not None else Count(process.pid) if process else None,
+        pid=Count(process.pid) if process else record.process if record else None,
         system_call=_system_call(scene, record, writer),
         instruction=writer.store.instruction.address if writer else None,
         function=function,

@@ -12,7 +12,14 @@ import pytest
 import support
 from conftest import KernelBuilder
 
-COMMANDS = ("kdbg ring", "kdbg canary", "kdbg canary --frames", "kdbg canary --syscalls", "kdbg watch guard", "kdbg why")
+COMMANDS = (
+    "kdbg ring",
+    "kdbg canary",
+    "kdbg canary --frames",
+    "kdbg canary --syscalls",
+    "kdbg watch guard",
+    "kdbg why",
+)
 
 
 def complaints(output: support.GdbOutput) -> list[str]:
@@ -65,7 +72,8 @@ def test_mistyped(line: str, expected: str) -> None:
 
 def test_bad_setting_keeps_the_old_value() -> None:
     output = support.gdb(
-        ["set kdbg ring-layout capacity=64", "set kdbg ring-layout nonsense", "show kdbg ring-layout"], json_format=False
+        ["set kdbg ring-layout capacity=64", "set kdbg ring-layout nonsense", "show kdbg ring-layout"],
+        json_format=False,
     )
     assert "capacity=64" in output.text.splitlines()[-1]
 

@@ -13,10 +13,10 @@ from typing import Any, Iterator, Optional
 
 import pytest
 
+from gdb_kdbg.dumps.core import CoreTarget
 from gdb_kdbg.dwarf import line_at
 from gdb_kdbg.elf import open_elf
 from gdb_kdbg.errors import BadFile, KdbgError, MemoryFault, NotSupported
-from gdb_kdbg.offline.core import CoreTarget
 from gdb_kdbg.units import Address, Size
 
 PROGRAMS = Path(__file__).resolve().parent.parent / "programs"

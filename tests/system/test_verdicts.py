@@ -50,7 +50,9 @@ def assert_facts(finding: Any, fault: str, has_lines: bool) -> None:
 
 @pytest.mark.parametrize("build", BUILDS, ids=BUILD_NAMES)
 @pytest.mark.parametrize("fault", EXPECTED)
-def test_watchpoint_tells_the_story(fault: str, build: dict[str, int], kernels: KernelBuilder, tmp_path: pathlib.Path) -> None:
+def test_watchpoint_tells_the_story(
+    fault: str, build: dict[str, int], kernels: KernelBuilder, tmp_path: pathlib.Path
+) -> None:
     with support.boot(kernels(**build), f"fault={fault}", tmp_path) as guest:
         output = guest.gdb(["tbreak tty_ioctl", "continue", "kdbg watch guard", "continue", "kdbg why"])
         finding = the_finding(output, 0)
@@ -77,7 +79,9 @@ def test_checks_around_system_calls_tell_the_story(
 
 @pytest.mark.parametrize("build", BUILDS, ids=BUILD_NAMES)
 @pytest.mark.parametrize("fault", EXPECTED)
-def test_afterwards_and_on_the_dump(fault: str, build: dict[str, int], kernels: KernelBuilder, tmp_path: pathlib.Path) -> None:
+def test_afterwards_and_on_the_dump(
+    fault: str, build: dict[str, int], kernels: KernelBuilder, tmp_path: pathlib.Path
+) -> None:
     """Nothing was armed: the ring and memory alone tell, and a dump of the guest tells the same, in GDB and outside."""
     commands = ["kdbg why", "kdbg canary", "kdbg canary --frames", "kdbg ring", "kdbg ring --last 3"]
     dump = tmp_path / "guest.dump"

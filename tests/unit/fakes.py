@@ -69,6 +69,7 @@ class FakeTarget(FakeMemory):
     ) -> None:
         super().__init__()
         self.kind = kind
+        self.problems: Sequence[str] = ()
         self.architecture = "i386:x86-64"
         self.registers = dict(registers or {})
         if cr3 is not None:
@@ -92,6 +93,10 @@ class FakeTarget(FakeMemory):
     def frame(self, pc: int, sp: int, **registers: int) -> None:
         """Add the next outer frame."""
         self.stack.append(Frame(len(self.stack), Address(pc), Address(sp), {"rsp": sp, **registers}))
+
+    @property
+    def is_system(self) -> bool:
+        return "cr3" in self.registers
 
     def register(self, name: str) -> Optional[int]:
         return self.registers.get(name)

@@ -10,9 +10,9 @@ from typing import Optional
 import pytest
 from elf_builder import CORE, LOAD, NOTE, Builder, note
 
+from gdb_kdbg.dumps.core import CoreTarget
+from gdb_kdbg.dumps.expressions import evaluate
 from gdb_kdbg.errors import BadFile, KdbgError, MemoryFault, NotSupported
-from gdb_kdbg.offline.core import CoreTarget
-from gdb_kdbg.offline.expressions import evaluate
 from gdb_kdbg.units import Address, Size
 
 FS_BASE, RIP, RSP = 21, 16, 19  # places in user_regs_struct

@@ -57,6 +57,11 @@ class CoreTarget:
         return cls(core, files)
 
     @property
+    def is_system(self) -> bool:
+        """Whether this is the memory of a guest, written by QEMU."""
+        return isinstance(self._memory, GuestMemory)
+
+    @property
     def problems(self) -> tuple[str, ...]:
         memory = self._memory.problems if isinstance(self._memory, GuestMemory) else ()
         return (*memory, *self._found[1], *self._symbols.problems, *self._problems)

@@ -130,9 +130,7 @@ def _apply(rules: Rules, registers: Registers, word: Callable[[int], int]) -> Op
     return caller if caller.get("rip") else None
 
 
-def _value(
-    rule: Any, cfa: int, same: int, register: Callable[[int], int], word: Callable[[int], int]
-) -> Optional[int]:
+def _value(rule: Any, cfa: int, same: int, register: Callable[[int], int], word: Callable[[int], int]) -> Optional[int]:
     if rule.type == rule.OFFSET:
         return word(cfa + rule.arg)
     if rule.type == rule.VAL_OFFSET:

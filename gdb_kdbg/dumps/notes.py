@@ -70,9 +70,7 @@ def threads(notes: Sequence[Note]) -> tuple[Thread, ...]:
     if not statuses:
         raise BadFile("the core dump holds no registers (no NT_PRSTATUS note)")
     # QEMU writes both kinds for each CPU; a native core has only the first.
-    return tuple(
-        _thread(status, states[index] if index < len(states) else {}) for index, status in enumerate(statuses)
-    )
+    return tuple(_thread(status, states[index] if index < len(states) else {}) for index, status in enumerate(statuses))
 
 
 def mapped_files(notes: Iterable[Note]) -> tuple[MappedFile, ...]:

@@ -1,0 +1,1 @@
+"""Core dumps and memory dumps of guests as targets, read without GDB."""
