@@ -31,9 +31,16 @@ def add_argument(parser: argparse.ArgumentParser, argument: Argument) -> None:
         parser.add_argument(argument.name, action="store_true", help=argument.help)
     elif argument.is_option:
         kind = count if argument.kind == "count" else str
-        parser.add_argument(argument.name, type=kind, metavar=argument.metavar, help=argument.help)
+        parser.add_argument(
+            argument.name, type=kind, metavar=argument.metavar, choices=argument.choices or None, help=argument.help
+        )
     else:
-        parser.add_argument(argument.name, nargs=None if argument.required else "?", help=argument.help)
+        parser.add_argument(
+            argument.name,
+            nargs=None if argument.required else "?",
+            choices=argument.choices or None,
+            help=argument.help,
+        )
 
 
 def parse(command: Command, words: Sequence[str]) -> argparse.Namespace:

@@ -90,7 +90,7 @@ def _judged(
     target: Target, guards: Guards, guard: Word, address: Address, given: str, with_frames: bool
 ) -> CanaryReport:
     frames = frame_canaries(target) if with_frames else ()
-    expected = expected_guard(target, guards, guard, given) or _from_frames(guard, frames)
+    expected = expected_guard(target, guard, given) or _from_frames(guard, frames) or _first_seen(target, guards)
     verdict = judge(guard, expected)
     reference = expected.value if expected else guard
     judged = tuple(_judge_frame(frame, reference, guard) for frame in frames)
@@ -116,16 +116,18 @@ def judge(guard: int, expected: Optional[Expected]) -> str:
     return UNSET if guard == 0 and expected.source.startswith("AT_RANDOM") else CORRUPTED
 
 
-def expected_guard(target: Target, guards: Guards, guard: int, given: str = "") -> Optional[Expected]:
-    """Find what the guard should be: given, kept by the kernel, derived from AT_RANDOM, or first seen."""
+def expected_guard(target: Target, guard: int, given: str = "") -> Optional[Expected]:
+    """Find what the guard should be: given, kept by the kernel, or derived from AT_RANDOM."""
     if given:
         return Expected(parse_guard(given), "set kdbg expected-guard")
     process = probe_process(target)
     if process is not None and process.guard_expected:
         return Expected(process.guard_expected, "the kernel's own record (ucopy_process)")
-    derived = _from_random(target, guard)
-    if derived is not None:
-        return derived
+    return _from_random(target, guard)
+
+
+def _first_seen(target: Target, guards: Guards) -> Optional[Expected]:
+    # The last resort: what was seen first may have been damaged by then.
     seen = guards.first_seen(process_key(target))
     return Expected(seen, "first seen in this session") if seen is not None else None
 

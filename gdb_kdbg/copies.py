@@ -119,6 +119,9 @@ def _place_line(asked: Range, victim: Victim) -> str:
         return f"the asked range reaches {common} bytes into the {victim.name} at {victim.range.start:#x}"
     if common:
         return f"the asked destination lies in the {victim.name} at {victim.range.start:#x}"
+    if asked.start >= victim.range.end:
+        gap = asked.start - victim.range.end
+        return f"the asked range begins at {asked.start:#x}, {gap} bytes behind the end of the {victim.name}"
     gap = victim.range.start - asked.end
     where = "exactly where" if gap == 0 else f"{gap} bytes before"
     return f"the asked range ends at {asked.end:#x}, {where} the {victim.name} begins"

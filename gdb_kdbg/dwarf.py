@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Iterator, NamedTuple, Optional
 from .dwarf_types import variable_type
 from .elf import ElfFile, guarded
 from .elf_tables import unpack_all
-from .inlining import entry_ranges, outermost_call
+from .inlining import entry_ranges, inlined_calls
 from .intervals import Intervals
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from elftools.dwarf.dwarfinfo import DWARFInfo
     from elftools.dwarf.lineprogram import LineProgram
 
-__all__ = ["line_at", "own_line_at", "variable_type"]
+__all__ = ["inline_depth", "line_at", "own_line_at", "variable_type"]
 
 
 class _Row(NamedTuple):
@@ -56,9 +56,16 @@ def own_line_at(elf: ElfFile, link_address: int) -> Optional[tuple[str, int]]:
     """
     with guarded(elf.path):
         lines = _lines(elf)
-        found = (lines.call_line(unit, link_address) for unit in lines.units_at(link_address))
-        call = next((line for line in found if line), None)
-    return call or line_at(elf, link_address)
+        found = (lines.call_lines(unit, link_address) for unit in lines.units_at(link_address))
+        calls = next((calls for calls in found if calls), [])
+    return calls[0] if calls and calls[0][1] else line_at(elf, link_address)
+
+
+def inline_depth(elf: ElfFile, link_address: int) -> int:
+    """Return how many calls are inlined around a code address, each a frame to GDB; raise BadFile."""
+    with guarded(elf.path):
+        lines = _lines(elf)
+        return max((len(lines.call_lines(unit, link_address)) for unit in lines.units_at(link_address)), default=0)
 
 
 @lru_cache(maxsize=16)
@@ -80,10 +87,10 @@ class _Lines:
             known = list(_covering(self._ranges, address))
             yield from known or _covering(self._other_ranges, address)
 
-    def call_line(self, unit: int, address: int) -> Optional[tuple[str, int]]:
+    def call_lines(self, unit: int, address: int) -> list[tuple[str, int]]:
         assert self._dwarf is not None
-        call = outermost_call(self._dwarf, self._dwarf.get_CU_at(unit), address)
-        return (self.table(unit).file_name(call[0]), call[1]) if call else None
+        calls = inlined_calls(self._dwarf, self._dwarf.get_CU_at(unit), address)
+        return [(self.table(unit).file_name(file), line) for file, line in calls]
 
     def table(self, unit: int) -> _LineTable:
         assert self._dwarf is not None

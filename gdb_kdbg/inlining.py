@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from elftools.dwarf.die import DIE
     from elftools.dwarf.dwarfinfo import DWARFInfo
 
+_PLACE = ("DW_AT_call_file", "DW_AT_call_line")
 _SCOPES = ("DW_TAG_lexical_block", "DW_TAG_inlined_subroutine")
 
 
@@ -36,17 +37,19 @@ def _unit_base(unit: CompileUnit) -> int:
     return int(attributes["DW_AT_low_pc"].value) if "DW_AT_low_pc" in attributes else 0
 
 
-def outermost_call(dwarf: DWARFInfo, unit: CompileUnit, address: int) -> Optional[tuple[int, int]]:
-    """Return (file number, line) of the call whose inlined body holds `address`; None if nothing is inlined there.
+def inlined_calls(dwarf: DWARFInfo, unit: CompileUnit, address: int) -> list[tuple[int, int]]:
+    """Return (file number, line) of each call whose inlined body holds `address`, the outermost first.
 
-    Of nested ones it is the outermost: the call that stands in the source of the function itself.
+    The first is the call that stands in the source of the function itself; their number is how many frames GDB
+    shows above the function's own.
     """
-    function = _holding(dwarf, unit, unit.get_top_DIE(), address, ("DW_TAG_subprogram", "DW_TAG_namespace"))
-    while function is not None:
-        function = _holding(dwarf, unit, function, address, (*_SCOPES, "DW_TAG_subprogram"))
-        if function is not None and function.tag == "DW_TAG_inlined_subroutine":
-            return _call_of(function)
-    return None
+    calls: list[tuple[int, int]] = []
+    scope = _holding(dwarf, unit, unit.get_top_DIE(), address, ("DW_TAG_subprogram", "DW_TAG_namespace"))
+    while scope is not None:
+        scope = _holding(dwarf, unit, scope, address, (*_SCOPES, "DW_TAG_subprogram"))
+        if scope is not None and scope.tag == "DW_TAG_inlined_subroutine":
+            calls.append(_call_of(scope))
+    return calls
 
 
 def _holding(dwarf: DWARFInfo, unit: CompileUnit, parent: DIE, address: int, tags: tuple[str, ...]) -> Optional[DIE]:
@@ -62,8 +65,7 @@ def _holding(dwarf: DWARFInfo, unit: CompileUnit, parent: DIE, address: int, tag
     return None
 
 
-def _call_of(inlined: DIE) -> Optional[tuple[int, int]]:
+def _call_of(inlined: DIE) -> tuple[int, int]:
     attributes = inlined.attributes
-    if "DW_AT_call_file" not in attributes or "DW_AT_call_line" not in attributes:
-        return None
-    return attributes["DW_AT_call_file"].value, attributes["DW_AT_call_line"].value
+    file, line = (attributes[name].value if name in attributes else 0 for name in _PLACE)
+    return file, line

@@ -12,7 +12,7 @@ from .process import guard_range
 from .ranges import Range, gap_after
 from .ring_layout import FIELDS, RingLayout, find_layout
 from .target import LiveTarget, Location, Target
-from .units import Address, Count, Size, is_kernel_half, safe_text
+from .units import Address, Count, Size, Word, is_kernel_half, safe_text
 
 CONTEXTS, CONTEXT, TAGS = "ucopy_trace_context", "ucopy_context", "ucopy_tags"
 # No machine counts this many copies in its life: such an index is garbage.
@@ -38,7 +38,7 @@ class RingRecord:
     torn: bool
     # A distance beyond this tells a person nothing; JSON has it all the same.
     guard_gap: Optional[int] = field(metadata={"within": 4096})
-    extra: Mapping[str, int]
+    extra: Mapping[str, Word]
 
     @property
     def asked(self) -> Range:
@@ -160,7 +160,7 @@ class _Decoder:
             place.file if place else None, place.line if place else None,
             direction(values["destination"], values["source"]), tag or None,
             None if process is None else Count(process), torn, self._gap(asked, process),
-            {name: value for name, value in values.items() if name not in FIELDS},
+            {name: Word(value) for name, value in values.items() if name not in FIELDS},
         )  # fmt: skip
 
     def _gap(self, asked: Range, process: Optional[int]) -> Optional[int]:

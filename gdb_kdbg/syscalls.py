@@ -53,15 +53,16 @@ class GuardChange:
 
     before: Word
     after: Word
-    when: str
+    in_call: bool
     during: Optional[SystemCall]
     previous: Optional[SystemCall]
 
     def lines(self) -> tuple[str, ...]:
         """Describe the change as evidence."""
         change = f"the guard changed from {self.before:#018x} to {self.after:#018x}"
-        if self.during is not None:
-            return (f"{change} during the system call {self.during}",)
+        if self.in_call:
+            call = self.during or "that was in progress when the check was armed"
+            return (f"{change} during the system call {call}",)
         after = f" after {self.previous} had returned" if self.previous else ""
         return (f"{change} in user mode{after}, before the next system call",)
 
@@ -156,8 +157,8 @@ class SystemCallChecker:
             self._guards.note(key, value)
             process.value, process.pid, process.call, process.previous = value, kit.pid, None, None
             return None
-        during = process.call if point == EXIT else None
-        change = GuardChange(process.value, value, point, during, process.previous)
+        in_call = point == EXIT
+        change = GuardChange(process.value, value, in_call, process.call if in_call else None, process.previous)
         process.value = value
         return change
 

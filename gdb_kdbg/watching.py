@@ -13,30 +13,40 @@ from .writers import Writer
 
 @dataclass(frozen=True)
 class _Copy:
-    """One run of writes: an instruction in one call of its function, for one ring record; `place` moves along."""
+    """One write of a run: an instruction in one call of its function, for one ring record; `place` moves along."""
 
     instruction: int
     stack: Optional[int]
     sequence: Optional[int]
     place: int
 
-    def continues(self, other: Optional[_Copy]) -> bool:
-        """Tell a further iteration from a new write to the same place."""
-        if other is None or self.place == other.place:
-            return False
-        return (self.instruction, self.stack, self.sequence) == (other.instruction, other.stack, other.sequence)
+    def direction_from(self, other: Optional[_Copy]) -> int:
+        """Return 1 or -1 if this may be a further iteration of `other`, forwards or backwards, else 0."""
+        if other is None:
+            return 0
+        same = (self.instruction, self.stack, self.sequence) == (other.instruction, other.stack, other.sequence)
+        return (self.place > other.place) - (self.place < other.place) if same else 0
 
 
 @dataclass
 class _Watched:
     value: bytes
     last: Optional[_Copy] = None
+    direction: int = 0  # of the run of writes that `last` belongs to, once it is known
+
+    def continues(self, copy: Optional[_Copy]) -> bool:
+        """Note the newest write; tell a further iteration from a new copy, which starts over."""
+        direction = copy.direction_from(self.last) if copy is not None else 0
+        goes_on = direction != 0 and self.direction in (0, direction)
+        self.last, self.direction = copy, direction if goes_on else 0
+        return goes_on
 
 
 class WriteFilter:
     """Decides hit by hit, for each process on its own.
 
-    A repeated string store, or a loop that stores byte by byte, hits once an iteration and is told once. A guard that was 0 gets its first value by an
+    A repeated string store, or a loop that stores byte by byte, hits once an iteration and is told once. A guard that
+    was 0 gets its first value by an
     initialisation, which is none of a user's concern, unless a copy that was not asked to wrote it.
     """
 
@@ -65,8 +75,7 @@ class WriteFilter:
         if self.pid is not None and scene.process is not None and scene.process.pid != self.pid:
             return False  # the watched process is gone, and another one got its page tables
         writer = scene.writer_to(self.range)
-        previous, watched.last = watched.last, _copy(scene, writer)
-        if watched.last is not None and watched.last.continues(previous):
+        if watched.continues(_copy(scene, writer)):
             return False
         return value != before and not self._is_initialisation(before, writer)
 

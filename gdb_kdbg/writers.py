@@ -75,9 +75,8 @@ def _stores(target: Target, pc: Address, registers: Mapping[str, int]) -> Iterat
     decoded = decode(read_available(target, pc, Size(_LONGEST)), pc, 1)
     current = decoded[0] if decoded else None
     for before in _before(target, pc):
-        store = store_after(before, current, registers)
-        if store is not None:
-            yield store
+        # A repeated store at the pc may run already, or be yet to begin: then it was the instruction before it.
+        yield from filter(None, (store_after(before, now, registers) for now in (current, None)))
     # QEMU leaves the pc at a repeated store even when the last iteration is through.
     if current is not None and current.is_repeated and current.string_width and registers.get("rcx") == 0:
         yield from filter(None, [store_after(current, None, registers)])

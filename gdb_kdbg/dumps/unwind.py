@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, Callable, Iterator, Mapping, Optional, Sequence
 
+from ..dwarf import inline_depth
 from ..elf import ElfFile
 from ..elf_tables import PF_X
 from ..errors import KdbgError, NotSupported
@@ -37,16 +39,24 @@ class Unwinder:
         """
         current: Optional[Registers] = registers
         after_call = False
-        for level in range(limit):
+        level = -1
+        for _ in range(limit):
             if current is None:
                 return
             pc = current["rip"]
-            yield Frame(level, Address(pc), Address(current["rsp"]), current)
             # A return address may already belong to the next function; the call before it does not.
             place = pc - 1 if after_call else pc
+            level += 1 + self._inlined(place)
+            yield Frame(level, Address(pc), Address(current["rsp"]), current, not after_call)
             if self._is_main(place):
                 return
             current, after_call = self._caller(current, place)
+
+    # GDB counts calls inlined at a frame's place as frames above it.
+    def _inlined(self, place: int) -> int:
+        with contextlib.suppress(KdbgError):
+            return sum(inline_depth(elf, place - objfile.load_bias) for objfile, elf in self._symbols.holders(place))
+        return 0
 
     def _caller(self, registers: Registers, place: int) -> tuple[Optional[Registers], bool]:
         try:

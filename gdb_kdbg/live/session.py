@@ -105,6 +105,6 @@ class GdbSession:
 
 
 def _coverage(change: GuardChange) -> Optional[Coverage]:
-    if change.during is not None:
+    if change.in_call:
         return None
     return Coverage(True, "the guard changed while no system call was in progress")

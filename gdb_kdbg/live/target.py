@@ -145,7 +145,7 @@ class GdbTarget:
                 frame: Optional[gdb.Frame] = gdb.newest_frame()
                 inner = -1
                 while frame is not None and len(found) < limit:
-                    if frame.type() != gdb.INLINE_FRAME:
+                    if frame.type() not in (gdb.INLINE_FRAME, gdb.TAILCALL_FRAME):
                         found.append(_frame(frame, inner in (-1, gdb.SIGTRAMP_FRAME)))
                         inner = frame.type()
                     frame = frame.older()

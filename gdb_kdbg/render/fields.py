@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections.abc
 import dataclasses
 import functools
 from typing import Any, Sequence, Union, get_args, get_origin, get_type_hints
@@ -41,6 +42,6 @@ def _fields_of(cls: Any) -> Sequence[Field]:
 
 
 def _is_hexadecimal(hint: Any) -> bool:
-    if get_origin(hint) in (Union, tuple):
+    if get_origin(hint) in (Union, tuple, collections.abc.Mapping):
         return any(_is_hexadecimal(argument) for argument in get_args(hint))
     return hint in HEXADECIMAL

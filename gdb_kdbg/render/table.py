@@ -99,7 +99,9 @@ def _is_number(rows: Iterable[Any], field: Field) -> bool:
 
 def _cell(value: Any, field: Field) -> str:
     if isinstance(value, dict):
-        return " ".join(f"{name}={item}" for name, item in value.items())
+        return " ".join(
+            f"{name}={item:#x}" if field.is_hexadecimal else f"{name}={item}" for name, item in value.items()
+        )
     if isinstance(value, int) and not isinstance(value, bool) and field.is_hexadecimal:
         return f"{value:#018x}"
     return str(value)

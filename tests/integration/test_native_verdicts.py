@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import re
 from typing import Any
 
 import pytest
@@ -32,6 +33,15 @@ def assert_facts(output: support.GdbOutput, fault: str, index: int = -1) -> None
     assert findings[0]["confidence"] in ("certain", "likely")
 
 
+def without_levels(data: Any) -> Any:
+    """Leave out what depends on GDB's guesses about tail calls: the numbers of frames above one."""
+    if isinstance(data, list):
+        return [without_levels(item) for item in data]
+    if isinstance(data, dict):
+        return {name: without_levels(item) for name, item in data.items() if name != "level"}
+    return re.sub(r"\(frame \d+\)", "(frame)", data) if isinstance(data, str) else data
+
+
 @pytest.mark.parametrize("build", BUILDS, ids=BUILD_NAMES)
 @pytest.mark.parametrize("fault", EXPECTED)
 def test_afterwards_live_and_on_its_core(
@@ -44,7 +54,7 @@ def test_afterwards_live_and_on_its_core(
     assert [item["data"] for item in dead.objects] == [item["data"] for item in live.objects], dead.text
     for index, command in enumerate(COMMANDS):
         outside = support.kdbg(*command.split()[1:], "--core", str(core), program)
-        assert outside.objects[0]["data"] == live.objects[index]["data"], command
+        assert without_levels(outside.objects[0]["data"]) == without_levels(live.objects[index]["data"]), command
 
 
 @pytest.mark.parametrize("fault", ON_GUARD)

@@ -44,7 +44,7 @@ def test_a_doubled_copy_is_the_routines_fault() -> None:
 def test_the_evidence_shows_the_bytes_behind_the_source() -> None:
     evidence = "\n".join(find(doubled()).evidence)
     assert "the 4 bytes behind the asked range equal the 4 bytes behind the source (15 16 17 18)" in evidence
-    assert f"exactly where the guard begins (fs_base" not in evidence
+    assert "exactly where the guard begins (fs_base" not in evidence
     assert f"guard at {GUARD:#x} is {damaged(DATA[4:8]):#018x}, should be {GOOD:#018x}" in evidence
 
 
@@ -54,6 +54,18 @@ def test_two_bytes_of_evidence_make_it_likely_only() -> None:
 
 def test_one_byte_of_evidence_accuses_no_copy() -> None:
     assert find(doubled(1)).facts.verdict != "routine at fault"
+
+
+@pytest.mark.xfail(strict=True, reason="reported: too little evidence against a copy is taken for its innocence")
+def test_a_doubled_copy_of_one_byte_is_not_called_the_programs_fault() -> None:
+    assert find(doubled(1)).facts.verdict == "undecidable"
+
+
+@pytest.mark.xfail(strict=True, reason="reported: a source that changed since is taken for the copy's innocence")
+def test_a_doubled_copy_whose_source_changed_since_is_not_called_the_programs_fault() -> None:
+    kernel = doubled()
+    kernel.put(SOURCE, bytes(16))
+    assert find(kernel).facts.verdict == "undecidable"
 
 
 def test_a_copy_that_ran_on_over_a_gap_is_the_routines_fault() -> None:

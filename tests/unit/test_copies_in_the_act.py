@@ -68,6 +68,12 @@ def test_a_routine_that_runs_on_behind_an_overlapping_copy_is_at_fault_for_the_b
     assert (finding.facts.verdict, finding.facts.wrote) == ("routine at fault", 6)
 
 
+def test_a_copy_asked_to_behind_the_guard_that_writes_it_is_the_routines_fault() -> None:
+    finding = caught(GUARD + 16, 4, GUARD + 1, 0)
+    assert finding.facts.verdict == "routine at fault"
+    assert f"the asked range begins at {GUARD + 16:#x}, 8 bytes behind the end of the guard" in finding.evidence
+
+
 def test_a_store_of_the_program_itself_is_the_programs_fault() -> None:
     kernel = Kernel()
     kernel.put(USER_TEXT, bytes.fromhex("488907"))  # mov [rdi], rax

@@ -20,7 +20,7 @@ def deep(*values: Optional[int]) -> Kernel:
     """A process three calls deep; each function keeps its canary at its sp + 8."""
     kernel = Kernel()
     kernel.map(STACK, bytes(0x1000))
-    kernel.map(F, bytes(0x1000).replace(b"\0", b"\x90"))
+    kernel.map(F, b"\x06" * 0x1000)  # no instructions
     for level, (value, start, name) in enumerate(zip(values, (F, G, H), ("f", "g", "h"))):
         kernel.place(name, start, 0x100)
         kernel.put(start, PROLOGUE if value is not None else b"\x90" * len(PROLOGUE))
@@ -65,6 +65,14 @@ def test_two_frames_that_agree_convict_the_guard() -> None:
     result = report(kernel)
     assert (result.verdict, result.expected) == ("corrupted", GOOD)
     assert [frame.verdict for frame in result.frames] == ["intact", "intact"]
+
+
+def test_frames_are_believed_before_what_was_seen_first() -> None:
+    kernel, guards = deep(GOOD, GOOD), Guards()
+    kernel.set_guard(damaged(b"AAAA"))
+    read_canary(kernel, guards)  # seen first when it was damaged already
+    assert read_canary(kernel, guards).verdict == "intact"
+    assert report(kernel, guards).verdict == "corrupted"
 
 
 def test_one_frame_alone_does_not_convict_the_guard() -> None:

@@ -107,6 +107,17 @@ def test_without_any_label_the_store_that_ends_at_the_pc_is_found() -> None:
     assert writer_of(kernel) is None
 
 
+def test_a_store_before_a_rep_that_has_not_begun_is_found() -> None:
+    kernel = user_store()
+    kernel.put(USER_TEXT + len(STORE), b"\xf3\xaa")  # rep stosb
+    kernel.registers["rcx"] = 5
+    assert must(kernel).store.done == of(GUARD + 5 - 6, 1)
+    assert str(must(kernel).store.instruction) == "rep stosb"
+    kernel.put(USER_TEXT, bytes.fromhex("488903"))  # mov [rbx], rax
+    kernel.registers.update(rbx=GUARD, rdi=0x5000)
+    assert str(must(kernel).store.instruction) == "mov qword ptr [rbx], rax"
+
+
 def test_a_rep_whose_last_iteration_is_through_is_the_writer_though_the_pc_stands_on_it() -> None:
     # QEMU stops so.
     kernel = copying(written=GUARD + 4, left=0)

@@ -1,0 +1,66 @@
+"""Figures, each a ratio to a baseline of the same run, and how they are shown."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from dataclasses import asdict, dataclass
+from typing import Any, Optional, Sequence
+
+from tabulate import tabulate
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measurement: `bar` is the most that `value` (or `ratio`, if that is what is judged) may be."""
+
+    name: str
+    value: float
+    baseline: float
+    unit: str
+    ratio: float
+    bar: Optional[float] = None
+    bar_is_of: str = "ratio"
+    uncertainty: Optional[float] = None
+
+    @property
+    def passes(self) -> Optional[bool]:
+        if self.bar is None:
+            return None
+        return (self.ratio if self.bar_is_of == "ratio" else self.value) <= self.bar
+
+    def row(self) -> list[str]:
+        verdict = {None: "", True: "ok", False: "OVER"}[self.passes]
+        ratio = f"{self.ratio:.3f}" if self.ratio < 100 else f"{self.ratio:.0f}"
+        if self.uncertainty is not None:
+            ratio += f" ± {self.uncertainty:.3f}"
+        bar = "" if self.bar is None else f"{self.bar:.3g}" + ("" if self.bar_is_of == "ratio" else f" {self.unit}")
+        return [self.name, f"{_short(self.value)} {self.unit}", _short(self.baseline), ratio, bar, verdict]
+
+    def as_json(self) -> dict[str, Any]:
+        return {**asdict(self), "passes": self.passes}
+
+
+def _short(number: float) -> str:
+    return f"{number:,.0f}" if number >= 100 or number == int(number) else f"{number:.3g}"
+
+
+def table(title: str, figures: Sequence[Figure]) -> str:
+    """Return the figures as a table with a heading."""
+    headers = ["figure", "measured", "baseline", "ratio", "bar", ""]
+    align = ("left", "right", "right", "right", "right", "left")
+    rows = [figure.row() for figure in figures]
+    return f"{title}\n{tabulate(rows, headers, disable_numparse=True, colalign=align)}\n"
+
+
+def median_ratio(values: Sequence[float], baseline: Sequence[float]) -> float:
+    """Return the median of the ratios of neighbours: runs of one round, which had the same weather."""
+    return statistics.median(value / base for value, base in zip(values, baseline))
+
+
+def geometric_mean(ratios: Sequence[float]) -> tuple[float, float]:
+    """Return the geometric mean of some ratios, and its standard error."""
+    logarithms = [math.log(ratio) for ratio in ratios]
+    mean = math.exp(statistics.mean(logarithms))
+    error = statistics.stdev(logarithms) / math.sqrt(len(ratios)) if len(ratios) > 1 else 0.0
+    return mean, mean * error

@@ -1,0 +1,69 @@
+"""`make bench`: measures, prints tables and, with --json FILE, keeps the figures. See docs/bench.md."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import pathlib
+import platform
+import subprocess
+from typing import Optional, Sequence
+
+from . import guest, packets, startup
+from .figures import Figure, table
+
+_PARTS = {
+    "startup": "Start-up of GDB",
+    "packets": "Reads of memory over a remote stub (QEMU), each in a fresh GDB; the baseline is what GDB itself needs",
+    "guest": "System calls of the guest; the baseline is a kernel without the probe",
+}
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> int:
+    """Run the parts that were asked for, all by default."""
+    parser = argparse.ArgumentParser(prog="bench", description="Measures what kdbg costs.")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(_PARTS)} (default: all)")
+    parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write the figures to FILE")
+    parser.add_argument("--repeats", type=int, default=5, help="runs of each variant in each alignment (default: 5)")
+    options = parser.parse_args(arguments)
+    unknown = set(options.parts) - set(_PARTS)
+    if unknown:
+        parser.error(f"no such part: {', '.join(sorted(unknown))}")
+    figures: dict[str, Sequence[Figure]] = {}
+    for part in options.parts or _PARTS:
+        figures[part] = _measure(part, options.repeats)
+        print(table(_PARTS[part], figures[part]), flush=True)
+    if options.json:
+        options.json.write_text(json.dumps(_report(figures), indent=2) + "\n")
+    return 0
+
+
+def _measure(part: str, repeats: int) -> Sequence[Figure]:
+    if part == "startup":
+        return startup.measure(rounds=3 * repeats)
+    if part == "packets":
+        return packets.measure()
+    return guest.measure(repeats)
+
+
+def _report(figures: dict[str, Sequence[Figure]]) -> dict[str, object]:
+    return {
+        "schema": 1,
+        "machine": {
+            "system": platform.platform(),
+            "processors": os.cpu_count(),
+            "gdb": _first_line("gdb", "--version"),
+            "qemu": _first_line("qemu-system-x86_64", "--version"),
+            "gcc": _first_line("gcc", "--version"),
+        },
+        "figures": {part: [figure.as_json() for figure in found] for part, found in figures.items()},
+    }
+
+
+def _first_line(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[0]
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
