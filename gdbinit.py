@@ -1,6 +1,7 @@
 """Loads kdbg into GDB: `source gdbinit.py`."""
 
 import glob
+import importlib.util
 import os
 import sys
 
@@ -13,6 +14,10 @@ def _load():
     from gdb_kdbg.live import plugin
 
     plugin.load()
+    packages = {"elftools": "pyelftools", "capstone": "capstone", "tabulate": "tabulate"}
+    missing = [name for module, name in packages.items() if importlib.util.find_spec(module) is None]
+    if missing:
+        print(f"kdbg: missing for GDB's Python: {', '.join(missing)} (scripts/setup installs them)")
 
 
 if sys.version_info < (3, 9):

@@ -9,10 +9,11 @@ from .finding import RANKS, Finding, WhyReport
 from .rules.copy_fault import copy_fault
 from .rules.guard import guard_changed
 from .rules.stack_check import stack_check_failed
+from .rules.watched import watched_write
 from .scene import Scene
 
 Rule = Callable[[Scene], Optional[Finding]]
-RULES: tuple[Rule, ...] = (guard_changed, stack_check_failed, copy_fault)
+RULES: tuple[Rule, ...] = (guard_changed, watched_write, stack_check_failed, copy_fault)
 
 
 def explain(scene: Scene) -> WhyReport:

@@ -9,7 +9,8 @@ _HEAD = """# Commands
 Made from the declarations in `gdb_kdbg/commands` by `make docs`; edit those.
 
 Inside GDB each command has `help kdbg NAME` and completion. With `with kdbg format json -- kdbg NAME` or
-`set kdbg format json` it prints one JSON object a line: `{"schema": 1, "command": ..., "data": {...}, "problems": [...]}`.
+`set kdbg format json` it prints one JSON object a line:
+`{"schema": 1, "command": ..., "data": {...}, "problems": [...]}`.
 Commands marked *live* need a program that can run; all others work on core dumps too, inside GDB and as
 `python3 -m gdb_kdbg NAME --core DUMP [FILE...]` outside.
 """

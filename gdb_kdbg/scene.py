@@ -21,11 +21,22 @@ _FRAMES = 32
 
 
 @dataclass(frozen=True)
+class WatchedWrite:
+    """A write to a range the user watches."""
+
+    what: str
+    range: Range
+    before: bytes
+    after: bytes
+
+
+@dataclass(frozen=True)
 class Note:
     """What kdbg itself saw when it stopped the target: lines of evidence, and what they say of the ring's coverage."""
 
-    evidence: tuple[str, ...]
+    evidence: tuple[str, ...] = ()
     coverage: Optional[Coverage] = None
+    watched: Optional[WatchedWrite] = None
 
 
 class Scene:

@@ -54,7 +54,8 @@ class Frame:
     """One stack frame with the registers of that frame.
 
     `level` is GDB's number, which counts inlined calls and (inside GDB only) tail calls as frames of their own; those
-    are not listed. `interrupted` marks a frame that is at `pc` itself (the innermost, or below a signal or exception) and not in a call.
+    are not listed. `interrupted` marks a frame that is at `pc` itself (the innermost, or below a signal or exception)
+    and not in a call.
     """
 
     level: int

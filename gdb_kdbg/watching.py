@@ -57,6 +57,7 @@ class WriteFilter:
         self.root = root
         self.pid = pid
         self.is_guard = is_guard
+        self.before = b""
         self._scene = scene
         self._watched: dict[int, _Watched] = {}
 
@@ -72,6 +73,7 @@ class WriteFilter:
             return False
         watched = self._watched.setdefault(root, _Watched(bytes(self.range.size)))
         before, watched.value = watched.value, value
+        self.before = before
         if self.pid is not None and scene.process is not None and scene.process.pid != self.pid:
             return False  # the watched process is gone, and another one got its page tables
         writer = scene.writer_to(self.range)

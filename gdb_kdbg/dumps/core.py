@@ -106,7 +106,10 @@ class CoreTarget:
 
     def variable_type(self, name: str) -> Optional[ArrayType]:
         """Return the DWARF type of a global variable, None without debug information."""
-        found = (variable_type(elf, name) for _, elf in self._symbols.files)
+        symbol = self.symbol(name)
+        # Other files need not be searched; reading all of a C library's DWARF takes half a minute.
+        own = (elf for objfile, elf in self._symbols.files if symbol and objfile.path == symbol.objfile)
+        found = (variable_type(elf, name) for elf in own)
         return next((kind for kind in found if kind is not None), None)
 
     def frames(self, limit: int) -> Sequence[Frame]:

@@ -6,12 +6,11 @@ from typing import Mapping, Optional
 
 import gdb
 
-from ..copies import Coverage
 from ..errors import KdbgError, NotSupported
 from ..ranges import Range
 from ..scene import Note, Scene
 from ..session import Guards
-from ..syscalls import EXIT, GuardChange, SystemCallChecker, find_path
+from ..syscalls import EXIT, SystemCallChecker, find_path
 from ..target import LiveTarget, Target
 from ..units import Address
 from .guest_dumps import GuestDumps
@@ -91,10 +90,9 @@ class GdbSession:
         self.guards.forget()
         self.disarm()
 
-    def _report(self, change: Optional[GuardChange]) -> None:
+    def _report(self, note: Note) -> None:
         self.pending = True
-        if change is not None:
-            self.note = Note(change.lines(), _coverage(change))
+        self.note = note
 
     def _guarded(self, arm: object) -> str:
         assert callable(arm)
@@ -102,9 +100,3 @@ class GdbSession:
             return str(arm())
         except gdb.error as error:
             raise KdbgError(f"cannot arm: {str(error).strip().rstrip('.')}") from None
-
-
-def _coverage(change: GuardChange) -> Optional[Coverage]:
-    if change.in_call:
-        return None
-    return Coverage(True, "the guard changed while no system call was in progress")

@@ -6,17 +6,18 @@ from typing import Callable, Optional
 
 import gdb
 
+from ..copies import Coverage
 from ..errors import KdbgError, MemoryFault
 from ..process import page_table_root, probe_process
 from ..ranges import Range
-from ..scene import Scene
+from ..scene import Note, Scene, WatchedWrite
 from ..syscalls import ENTRY, EXIT, GuardChange, SystemCallChecker, SystemCallPath, entering_call
 from ..units import Size
 from ..watching import WriteFilter
 from .target import GdbTarget
 
-# Set by a stop that kdbg wants, read when the stop is reported.
-Report = Callable[[Optional[GuardChange]], None]
+# Called by a stop that kdbg wants, with what is to be told of it.
+Report = Callable[[Note], None]
 CHECK_FUNCTION = "_kdbg_guard_changed"
 _ENOSYS = (-38) & (1 << 64) - 1
 
@@ -46,7 +47,8 @@ class WriteWatch(gdb.Breakpoint):
         except KdbgError:
             return True  # cannot be judged: better stop than miss it
         if news:
-            self._report(None)
+            write = WatchedWrite(self.what, self.filter.range, self.filter.before, value)
+            self._report(Note(watched=None if self.filter.is_guard else write))
         return news
 
     def describe(self) -> str:
@@ -67,7 +69,7 @@ class SystemCallCheck(gdb.Breakpoint):
         call = entering_call(self._target) if self.point == ENTRY else None
         change = self._checker.check(self._target, self.point, call)
         if change is not None:
-            self._report(change)
+            self._report(_note(change))
         return change is not None
 
     def describe(self) -> str:
@@ -89,8 +91,13 @@ class NativeCheck(gdb.Function):
         call = entering_call(self._target) if entering else None
         change = self._checker.check(self._target, ENTRY if entering else EXIT, call)
         if change is not None:
-            self._report(change)
+            self._report(_note(change))
         return change is not None
+
+
+def _note(change: GuardChange) -> Note:
+    outside = Coverage(True, "the guard changed while no system call was in progress")
+    return Note(change.lines(), None if change.in_call else outside)
 
 
 class Armed:
