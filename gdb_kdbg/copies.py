@@ -215,7 +215,7 @@ def _extent(record: RingRecord, victim: Victim, same: int, gap: int) -> int:
 
 
 def _no_copy(victim: Victim, coverage: Coverage) -> Attribution:
-    line = f"no copy in the ring was asked to write to the {victim.name}, and none ran over into it"
+    line = f"of the copies kdbg can see none was asked to write to the {victim.name}, and none ran over into it"
     if coverage.complete:
         return Attribution(PROGRAM, LIKELY, None, None, (line, f"the ring misses none: {coverage.reason}"))
     return Attribution(UNDECIDABLE, POSSIBLE, None, None, (line, f"but {coverage.reason}"))

@@ -27,7 +27,7 @@ def finding_of(
     facts = _facts(scene, victim, attribution, writer)
     return Finding(
         _summary(facts, attribution, victim), rule, attribution.confidence,
-        (*evidence, *attribution.evidence), _next(facts, victim), facts,
+        (*evidence, *attribution.evidence), _next(scene, facts, victim), facts,
     )  # fmt: skip
 
 
@@ -111,7 +111,7 @@ def _tag(facts: Facts) -> str:
     return f", {facts.tag}" if facts.tag else ""
 
 
-def _next(facts: Facts, victim: Victim) -> tuple[str, ...]:
+def _next(scene: Scene, facts: Facts, victim: Victim) -> tuple[str, ...]:
     around = f"kdbg ring --around {victim.range.start:#x}"
     if facts.verdict == ROUTINE and facts.routine:
         return (f"disassemble {facts.routine}", around)
@@ -120,7 +120,8 @@ def _next(facts: Facts, victim: Victim) -> tuple[str, ...]:
     if facts.verdict == PROGRAM:
         return ("backtrace", "kdbg canary --frames")
     what = "guard" if victim.name == "guard" else f"{victim.range.start:#x},{victim.range.size}"
-    return (f"kdbg watch {what}, then run it again", "kdbg canary --syscalls, then run it again", around)
+    again = (f"kdbg watch {what}, then run it again", "kdbg canary --syscalls, then run it again")
+    return (*again, around) if scene.ring else again
 
 
 def word_victim(name: str, start: Address, found: int, expected: Optional[int]) -> Victim:

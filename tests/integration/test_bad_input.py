@@ -119,7 +119,8 @@ def test_stripped_program(tmp_path: pathlib.Path) -> None:
 def test_garbage_index_and_switch(runtime: KernelBuilder) -> None:
     output = support.gdb(
         ["break finished", "run none", "set var *(unsigned long*)&ucopy_trace_idx = 0xdeadbeefdeadbeef", "kdbg ring",
-         "kdbg why", "kdbg ring --off", "kdbg ring --clear", "set var *(unsigned long*)&ucopy_trace_idx = 3", "kdbg ring"],
+         "kdbg why", "kdbg ring --off", "kdbg ring --clear", "set var *(unsigned long*)&ucopy_trace_idx = 3",
+          "kdbg ring"],
         str(runtime()),
     )  # fmt: skip
     assert not complaints(output)

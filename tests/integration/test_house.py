@@ -65,7 +65,8 @@ def test_completion() -> None:
 
 def test_forms_of_output(runtime: KernelBuilder) -> None:
     output = support.gdb(
-        ["break finished", "run none", "with kdbg format json -- kdbg canary", "kdbg canary", "pipe kdbg ring | grep -c ioctl",
+        ["break finished", "run none", "with kdbg format json -- kdbg canary", "kdbg canary",
+         "pipe kdbg ring | grep -c ioctl",
          "set kdbg format yaml", "show kdbg format"],
         str(runtime()), json_format=False,
     )  # fmt: skip

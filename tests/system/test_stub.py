@@ -48,7 +48,8 @@ def test_ring_is_read_right(build: dict[str, int], kernels: KernelBuilder, tmp_p
     """10,000 window sizes after the start-up copies; the guest's own count and GDB's own view of memory agree."""
     with support.boot(kernels(**build), "bench=winsize:10000", tmp_path) as guest:
         output = guest.gdb(
-            ["break power_off", "continue", "print *(unsigned long*)&ucopy_trace_idx", "kdbg ring", "kdbg ring --last 2",
+            ["break power_off", "continue", "print *(unsigned long*)&ucopy_trace_idx", "kdbg ring",
+             "kdbg ring --last 2",
              "print/x *(unsigned long(*)[4])&ucopy_trace_buf"]
         )  # fmt: skip
     ring, capacity = output.data("ring", 0), build.get("RING", 32)
@@ -68,7 +69,8 @@ def test_ring_is_read_right(build: dict[str, int], kernels: KernelBuilder, tmp_p
 def test_switch_and_clear(kernels: KernelBuilder, tmp_path: pathlib.Path) -> None:
     with support.boot(kernels(), "fault=none", tmp_path) as guest:
         output = guest.gdb([
-            *AT_IOCTL, "kdbg ring --off", "tbreak sys_write", "continue", "kdbg ring", "kdbg ring --on", "tbreak sys_wait4",
+            *AT_IOCTL, "kdbg ring --off", "tbreak sys_write", "continue", "kdbg ring", "kdbg ring --on",
+             "tbreak sys_wait4",
             "continue", "kdbg ring", "kdbg ring --clear", "print *(unsigned long(*)[8])&ucopy_trace_buf",
         ])  # fmt: skip
     off, still, on, later, cleared = (output.data("ring", index) for index in range(5))
@@ -92,7 +94,8 @@ def test_layout_set_by_the_user(kernels: KernelBuilder, tmp_path: pathlib.Path) 
     with support.boot(kernels(), "fault=none", tmp_path) as guest:
         output = guest.gdb([
             *AT_IOCTL, "kdbg ring",
-            "set kdbg ring-layout capacity=16 destination=0 source=8 size=16:4 high=20:4 return_address=24", "kdbg ring",
+            "set kdbg ring-layout capacity=16 destination=0 source=8 size=16:4 high=20:4 return_address=24",
+             "kdbg ring",
         ])  # fmt: skip
     plain, custom = output.data("ring", 0), output.data("ring", 1)
     assert (custom["capacity"], custom["capacity_from"]) == (16, "set kdbg ring-layout")
@@ -132,7 +135,8 @@ def test_stub_that_dies_in_mid_command(
 def test_everything_armed_is_removed(kernels: KernelBuilder, tmp_path: pathlib.Path) -> None:
     with support.boot(kernels(), "fault=none", tmp_path) as guest:
         output = guest.gdb([
-            *AT_IOCTL, "kdbg canary --syscalls", "kdbg canary --syscalls", "kdbg watch guard", "kdbg", "kdbg canary --off",
+            *AT_IOCTL, "kdbg canary --syscalls", "kdbg canary --syscalls", "kdbg watch guard", "kdbg",
+             "kdbg canary --off",
             "kdbg", "info breakpoints", "continue",
         ])  # fmt: skip
         assert len(output.data("status", 0)["armed"]) == 3 and output.data("status", 1)["armed"] == []
