@@ -104,9 +104,7 @@ class Scene:
 
     @cached_property
     def coverage(self) -> Coverage:
-        """Whether the ring still holds every copy that can have done the damage."""
-        if self.note and self.note.coverage:
-            return self.note.coverage
+        """Whether the ring holds every copy since it was switched on."""
         ring = self.ring
         if ring is None:
             if not self.target.is_system:
@@ -116,12 +114,17 @@ class Scene:
             return Coverage(False, "the ring is switched off (kdbg ring --on), so copies may be missing from it")
         if ring.total >= IMPLAUSIBLE_TOTAL or len(ring.records) < min(ring.total, ring.capacity):
             return Coverage(False, "the ring is damaged, so copies may be missing from it")
-        return self._coverage_of(ring)
+        if ring.lost:
+            return Coverage(False, f"{ring.lost} older copies are lost, any of which may have done it")
+        return Coverage(True, f"it holds all {ring.total} copies since it was switched on")
 
-    def _coverage_of(self, ring: RingReport) -> Coverage:
-        if ring.lost == 0:
-            return Coverage(True, f"it holds all {ring.total} copies since it was switched on")
+    @cached_property
+    def guard_coverage(self) -> Coverage:
+        """The same since the guard was last seen intact, by kdbg or by the kernel itself."""
+        if self.note and self.note.coverage:
+            return self.note.coverage
         intact_at = self.process.guard_intact_at if self.process else 0
-        if intact_at >= ring.lost:
-            return Coverage(True, f"the kernel saw the guard intact when {intact_at} copies had been made")
-        return Coverage(False, f"{ring.lost} older copies are lost, any of which may have done it")
+        if self.ring is not None and self.ring.enabled and self.ring.lost <= intact_at and intact_at:
+            reason = f"the kernel saw the guard intact when {intact_at} copies had been made"
+            return Coverage(True, reason, intact_at)
+        return self.coverage

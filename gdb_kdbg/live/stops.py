@@ -6,7 +6,7 @@ from typing import Callable, Optional
 
 import gdb
 
-from ..copies import Coverage
+from ..copies import NO_COPY, Coverage
 from ..errors import KdbgError, MemoryFault
 from ..process import page_table_root, probe_process
 from ..ranges import Range
@@ -96,7 +96,7 @@ class NativeCheck(gdb.Function):
 
 
 def _note(change: GuardChange) -> Note:
-    outside = Coverage(True, "the guard changed while no system call was in progress")
+    outside = Coverage(True, "the guard changed while no system call was in progress", NO_COPY)
     return Note(change.lines(), None if change.in_call else outside)
 
 

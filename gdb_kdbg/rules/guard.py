@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Optional
 
+from ..aftermath import attribute_afterwards
 from ..canary import CORRUPTED, INTACT, CanaryReport
-from ..copies import LIKELY, PROGRAM, UNDECIDABLE, Attribution, Victim, attribute_afterwards, attribute_writer
+from ..copies import LIKELY, PROGRAM, UNDECIDABLE, Attribution, Victim, attribute_writer
 from ..finding import Finding
 from ..scene import Scene
 from ..writers import Writer
@@ -19,14 +21,14 @@ def guard_changed(scene: Scene) -> Optional[Finding]:
     canary = scene.canary
     if canary.guard is None or canary.guard_address is None:
         return None
-    victim = word_victim("guard", canary.guard_address, canary.guard, canary.expected)
+    victim = replace(word_victim("guard", canary.guard_address, canary.guard, canary.expected), is_guard=True)
     writer = _writer(scene, victim)
     if writer is not None:
         return finding_of(scene, RULE, victim, attribute_writer(writer, victim), _evidence(scene), writer)
     if canary.verdict == INTACT or not scene_can_tell(canary):
         return None
     process = scene.process.pid if scene.process else None
-    attribution = attribute_afterwards(scene.target, scene.records, victim, process, scene.coverage)
+    attribution = attribute_afterwards(scene.target, scene.records, victim, process, scene.guard_coverage)
     if canary.verdict != CORRUPTED and not _stands_alone(attribution, victim):
         return None
     return finding_of(scene, RULE, victim, attribution, _evidence(scene), None)

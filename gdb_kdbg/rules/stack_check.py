@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Optional
 
+from ..aftermath import attribute_afterwards
 from ..canary import CORRUPTED, CanaryFrame, frame_canary
-from ..copies import Attribution, Victim, attribute_afterwards
+from ..copies import Attribution, Victim
 from ..finding import Finding
 from ..scene import Scene
 from ..units import safe_text

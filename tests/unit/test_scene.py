@@ -82,7 +82,9 @@ def test_a_ring_that_lost_records_covers_the_time_since_the_guard_was_intact(int
     kernel = Kernel()
     kernel.others(40)
     kernel.process(intact_at=intact_at)
-    assert scene_of(kernel).coverage.complete is complete
+    assert scene_of(kernel).guard_coverage.complete is complete
+    # Of other victims the kernel knows nothing.
+    assert not scene_of(kernel).coverage.complete
 
 
 def test_a_ring_that_is_switched_off_covers_nothing() -> None:
@@ -103,8 +105,9 @@ def test_what_kdbg_noted_at_the_stop_decides_the_coverage() -> None:
     kernel = Kernel()
     kernel.others(40)
     noted = Coverage(True, "the guard changed while no system call was in progress")
-    assert scene_of(kernel, note=Note((), noted)).coverage is noted
-    assert not scene_of(kernel, note=Note(("seen",))).coverage.complete
+    assert scene_of(kernel, note=Note((), noted)).guard_coverage is noted
+    assert not scene_of(kernel, note=Note((), noted)).coverage.complete
+    assert not scene_of(kernel, note=Note(("seen",))).guard_coverage.complete
 
 
 def test_without_ring_only_a_program_without_kernel_is_covered() -> None:

@@ -11,7 +11,7 @@
 
 FUNCTION ucopy
     .cfi_startproc
-    PROBE_CHECK
+    PROBE ucopy_record
     mov %rdi, %r8
     mov %rdx, %r9
     cmp $8, %rdx
@@ -35,7 +35,5 @@ GLOBAL ucopy_fixup
     lea (%r8, %r9), %rax
     sub %rdi, %rax
     ret
-
-    PROBE_RECORD ucopy_record
     .cfi_endproc
 END ucopy

@@ -9,7 +9,7 @@
 
 FUNCTION ucopy_double
     .cfi_startproc
-    PROBE_CHECK
+    PROBE ucopy_double_record
     mov %rdi, %r8
     mov %rdx, %r9
     cmp $8, %rdx
@@ -33,7 +33,5 @@ GLOBAL ucopy_double_small
     UCOPY_MAY_FAULT small, rep movsb
     xor %eax, %eax
     ret
-
-    PROBE_RECORD ucopy_double_record
     .cfi_endproc
 END ucopy_double
