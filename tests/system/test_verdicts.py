@@ -113,8 +113,45 @@ def test_healthy_run_is_silent(kernels: KernelBuilder, tmp_path: pathlib.Path) -
 
 def test_every_phase_of_a_copy_fault_is_named(kernels: KernelBuilder, tmp_path: pathlib.Path) -> None:
     with support.boot(kernels(), "fault=unmapped", tmp_path) as guest:
-        output = guest.gdb(["break ucopy_fault", *["continue", "kdbg why"] * 4])
+        dump = tmp_path / "guest.dump"
+        output = guest.gdb(["break ucopy_fault", *["continue", "kdbg why"] * 4, f"monitor dump-guest-memory {dump}"])
+        dead = support.gdb(["kdbg why"], str(guest.kernel), str(dump))
+        assert dead.data("why") == output.data("why"), dead.text
         facts = [output.data("why", index)["findings"][0]["facts"] for index in range(4)]
         assert [fact["phase"] for fact in facts] == ["leading", "bulk", "trailing", "small"]
         assert [(fact["remaining"], fact["asked"]) for fact in facts] == [(390, 390), (326, 390), (6, 390), (2, 4)]
         assert {fact["routine"] for fact in facts} == {"ucopy"} and {fact["process"] for fact in facts} == {"edges"}
+
+
+@pytest.mark.parametrize("fault", EXPECTED)
+def test_a_dump_made_in_the_act_tells_the_same_story(
+    fault: str, kernels: KernelBuilder, tmp_path: pathlib.Path
+) -> None:
+    """The dump knows no value to compare the guard with, but the store, its registers and the ring are in it."""
+    dump = tmp_path / "guest.dump"
+    with support.boot(kernels(), f"fault={fault}", tmp_path) as guest:
+        lines = ["tbreak tty_ioctl", "continue", "kdbg watch guard", "continue", f"monitor dump-guest-memory {dump}"]
+        live = the_finding(guest.gdb(lines))["facts"]
+        dead = the_finding(support.gdb(["kdbg why"], str(guest.kernel), str(dump)))["facts"]
+    assert dead == {name: value for name, value in live.items() if name != "expected"}
+
+
+def test_a_healthy_dump_is_silent(kernels: KernelBuilder, tmp_path: pathlib.Path) -> None:
+    dump = tmp_path / "guest.dump"
+    with support.boot(kernels(), "fault=none debug=canary", tmp_path) as guest:
+        guest.gdb(["break tty_ioctl", "continue", "continue", f"monitor dump-guest-memory {dump}"])
+        dead = support.gdb(["kdbg why", "kdbg canary"], str(guest.kernel), str(dump))
+    assert dead.data("why")["findings"] == [] and dead.data("canary")["verdict"] == "intact"
+    assert dead.data("canary")["expected_from"].startswith("the kernel's own record")
+
+
+def test_system_call_path_set_by_the_user(kernels: KernelBuilder, tmp_path: pathlib.Path) -> None:
+    with support.boot(kernels(), "fault=double_copy", tmp_path) as guest:
+        output = guest.gdb([
+            "set kdbg syscall-entry syscall_entry", "kdbg canary --syscalls", "set kdbg syscall-exit no_such_label",
+            "kdbg canary --syscalls", "set kdbg syscall-exit syscall_exit", "kdbg canary --syscalls", "continue",
+        ])  # fmt: skip
+    assert "set both `kdbg syscall-entry` and `kdbg syscall-exit`" in output.text
+    assert "no symbol 'no_such_label' for the system-call path" in output.text
+    assert "(settings)" in output.data("canary")["done"]
+    assert_facts(the_finding(output), "double_copy", True)
