@@ -5,7 +5,7 @@ from __future__ import annotations
 import pathlib
 import statistics
 from dataclasses import dataclass
-from typing import Mapping, Sequence
+from typing import Mapping, Optional, Sequence
 
 from .figures import Figure, geometric_mean
 from .machine import boot, build, finish
@@ -22,19 +22,22 @@ class _Variant:
     name: str
     probe: int
     words: str = ""
+    command: str = ""
 
 
 BASELINE = _Variant("no probe", 0)
-OFF = _Variant("probe off", 1, "ring=off ")
+OFF = _Variant("probe off", 1, words="ring=off ")
 ON = _Variant("probe on", 1)
-_VARIANTS = (BASELINE, OFF, ON)
+WATCHED = _Variant("probe on, kdbg watch guard", 1, command="kdbg watch guard")
+_VARIANTS = (BASELINE, OFF, ON, WATCHED)
+# Two stops a call take milliseconds, so there is no need of many calls, nor of exactness.
+CHECKED = _Variant("probe on, kdbg canary --syscalls", 1, command="kdbg canary --syscalls")
+_CHECKED_SHARE = 2000
 # The first write is that of the line "BENCH start": by then the program has its guard, and nothing is measured yet.
 _TO_PROGRAM = ("tbreak sys_write", "continue")
-# What is armed, and in how many of the calls: two stops a call take milliseconds.
-_ARMED = {"kdbg watch guard": 1.0, "kdbg canary --syscalls": 0.0005}
-_ARMED_ALIGNMENT = 16
 
 Kernels = Mapping[tuple[int, int], pathlib.Path]
+Times = Mapping[_Variant, Sequence[float]]
 
 
 def measure(repeats: int) -> Sequence[Figure]:
@@ -49,20 +52,20 @@ def _build(alignment: int, probe: int) -> pathlib.Path:
 
 def _measure_call(call: str, kernels: Kernels, repeats: int) -> Sequence[Figure]:
     best = _best_times(call, kernels, repeats)
-    plain = best[BASELINE]
-    # How far two builds of one and the same kernel are apart.
-    noise = statistics.stdev(plain) / statistics.mean(plain)
-    figures = [_figure(call, OFF, best, 1 + noise), _figure(call, ON, best, 1.05)]
-    base = plain[ALIGNMENTS.index(_ARMED_ALIGNMENT)]
-    for command, share in _ARMED.items():
-        count = int(CALLS[call] * share)
-        kernel = kernels[_ARMED_ALIGNMENT, 1]
-        armed = min(_run_armed(kernel, call, count, command) for _ in range(repeats)) / count
-        figures.append(Figure(f"{call}: {command}", 1 / armed, 1 / base, "calls/s", armed / base))
-    return figures
+    plain = statistics.mean(best[BASELINE])
+    # How far builds of one and the same kernel are apart.
+    noise = statistics.stdev(best[BASELINE]) / plain
+    few = CALLS[call] // _CHECKED_SHARE
+    checked = min(_run(kernels[16, 1], CHECKED, call, few) for _ in range(3)) / few
+    return [
+        _figure(call, OFF, best, 1 + noise),
+        _figure(call, ON, best, 1.05),
+        _figure(call, WATCHED, best, None),
+        Figure(f"{call}: {CHECKED.name}", 1 / checked, 1 / plain, "calls/s", checked / plain),
+    ]
 
 
-def _best_times(call: str, kernels: Kernels, repeats: int) -> Mapping[_Variant, Sequence[float]]:
+def _best_times(call: str, kernels: Kernels, repeats: int) -> Times:
     """Return for each variant its best time for one call in each alignment.
 
     Whatever else the machine does can only make a run slower, so the best run is the one that was disturbed least.
@@ -73,30 +76,27 @@ def _best_times(call: str, kernels: Kernels, repeats: int) -> Mapping[_Variant, 
         for alignment in ALIGNMENTS:
             for index in range(len(_VARIANTS)):
                 variant = _VARIANTS[(index + turn) % len(_VARIANTS)]
-                seconds = _run(kernels[alignment, variant.probe], variant.words, call, CALLS[call])
+                seconds = _run(kernels[alignment, variant.probe], variant, call, CALLS[call])
                 times.setdefault((variant, alignment), []).append(seconds / CALLS[call])
     return {variant: [min(times[variant, alignment]) for alignment in ALIGNMENTS] for variant in _VARIANTS}
 
 
-def _figure(call: str, variant: _Variant, best: Mapping[_Variant, Sequence[float]], bar: float) -> Figure:
+def _figure(call: str, variant: _Variant, best: Times, bar: Optional[float]) -> Figure:
     plain = best[BASELINE]
     ratio, error = geometric_mean([time / base for time, base in zip(best[variant], plain)])
     rate, base_rate = 1 / statistics.mean(best[variant]), 1 / statistics.mean(plain)
     return Figure(f"{call}: {variant.name}", rate, base_rate, "calls/s", ratio, bar, uncertainty=error)
 
 
-def _run(kernel: pathlib.Path, words: str, call: str, count: int) -> float:
-    with boot(kernel, f"{words}bench={call}:{count}") as guest:
-        return guest.measure()
-
-
-def _run_armed(kernel: pathlib.Path, call: str, count: int, command: str) -> float:
-    with boot(kernel, f"bench={call}:{count}", stub=True) as guest:
-        gdb = guest.gdb([*_TO_PROGRAM, command, "continue"], before=["source gdbinit.py"])
+def _run(kernel: pathlib.Path, variant: _Variant, call: str, count: int) -> float:
+    with boot(kernel, f"{variant.words}bench={call}:{count}", stub=bool(variant.command)) as guest:
+        if not variant.command:
+            return guest.measure()
+        gdb = guest.gdb([*_TO_PROGRAM, variant.command, "continue"], before=["source gdbinit.py"])
         try:
             return guest.measure()
         finally:
             gdb.kill()
             output = finish(gdb)
             if "armed" not in output:
-                raise RuntimeError(f"{command}: {output}")
+                raise RuntimeError(f"{variant.command}: {output}")

@@ -105,6 +105,10 @@ class Scene:
     @cached_property
     def coverage(self) -> Coverage:
         """Whether the ring holds every copy since it was switched on."""
+        return self._since(0)
+
+    def _since(self, first: int) -> Coverage:
+        """Whether the ring holds every copy from number `first` on; 0 stands for all there were."""
         ring = self.ring
         if ring is None:
             if not self.target.is_system:
@@ -114,6 +118,9 @@ class Scene:
             return Coverage(False, "the ring is switched off (kdbg ring --on), so copies may be missing from it")
         if ring.total >= IMPLAUSIBLE_TOTAL or len(ring.records) < min(ring.total, ring.capacity):
             return Coverage(False, "the ring is damaged, so copies may be missing from it")
+        # A number beyond the total is from before the ring was cleared.
+        if first and ring.lost <= first <= ring.total:
+            return Coverage(True, f"the kernel saw the guard intact when {first} copies had been made", first)
         if ring.lost:
             return Coverage(False, f"{ring.lost} older copies are lost, any of which may have done it")
         return Coverage(True, f"it holds all {ring.total} copies since it was switched on")
@@ -123,8 +130,4 @@ class Scene:
         """The same since the guard was last seen intact, by kdbg or by the kernel itself."""
         if self.note and self.note.coverage:
             return self.note.coverage
-        intact_at = self.process.guard_intact_at if self.process else 0
-        if self.ring is not None and self.ring.enabled and self.ring.lost <= intact_at and intact_at:
-            reason = f"the kernel saw the guard intact when {intact_at} copies had been made"
-            return Coverage(True, reason, intact_at)
-        return self.coverage
+        return self._since(self.process.guard_intact_at if self.process else 0)

@@ -7,11 +7,11 @@ import json
 import os
 import pathlib
 import re
+import select
 import shutil
-import socket
 import subprocess
 import time
-from typing import Any, Iterator, Mapping, Optional, Sequence
+from typing import Any, Callable, Iterator, Mapping, Optional, Sequence
 
 import pytest
 
@@ -145,20 +145,16 @@ def boot(kernel: pathlib.Path, append: str, directory: pathlib.Path, stopped: bo
 
 def wait_for_socket(path: pathlib.Path, process: subprocess.Popen[bytes]) -> None:
     """Wait until a Unix socket is there, which QEMU makes before it listens to anything else."""
+    wait_until(lambda: path.exists() or process.poll() is not None, "QEMU did not open its gdbstub")
+    assert process.poll() is None, "QEMU ended at once"
+
+
+def wait_until(holds: Callable[[], bool], failure: str) -> None:
+    """Ask again and again until a condition holds, at most for the deadline."""
     end = time.monotonic() + DEADLINE
-    while not path.exists():
-        assert process.poll() is None, "QEMU ended at once"
-        assert time.monotonic() < end, "QEMU did not open its gdbstub"
-        select_briefly()
-
-
-def select_briefly() -> None:
-    """Give the other process a moment, without a fixed amount of waiting being relied on."""
-    one, other = socket.socketpair()
-    with one, other:
-        one.settimeout(0.01)
-        with contextlib.suppress(TimeoutError, socket.timeout):
-            one.recv(1)
+    while not holds():
+        assert time.monotonic() < end, failure
+        select.select([], [], [], 0.01)
 
 
 def read_packets(log: pathlib.Path) -> list[str]:

@@ -70,9 +70,8 @@ class _Plugin:
         self.session.going_on()
 
     def _on_stop(self, event: object) -> None:
-        if not self.session.pending:
+        if not self.session.stopped():
             return
-        self.session.pending = False
         from ..diagnosis import explain
 
         try:

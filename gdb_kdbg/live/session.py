@@ -28,7 +28,7 @@ class GdbSession:
         self._dumps = GuestDumps()
         self.guards = Guards()
         self.note: Optional[Note] = None
-        self.pending = False
+        self._pending = False
 
     @property
     def target(self) -> Target:
@@ -79,10 +79,16 @@ class GdbSession:
     def armed(self) -> tuple[str, ...]:
         return self._armed.describe()
 
+    def stopped(self) -> bool:
+        """Take note of a stop; return whether kdbg has a story to tell of it."""
+        self._armed.stopped()
+        pending, self._pending = self._pending, False
+        return pending
+
     def going_on(self) -> None:
         """Forget what was noted of the last stop."""
         self.note = None
-        self.pending = False
+        self._pending = False
 
     def new_target(self) -> None:
         """Forget guards and disarm: the program they belong to is gone."""
@@ -91,7 +97,7 @@ class GdbSession:
         self.disarm()
 
     def _report(self, note: Note) -> None:
-        self.pending = True
+        self._pending = True
         self.note = note
 
     def _guarded(self, arm: object) -> str:

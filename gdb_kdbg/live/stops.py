@@ -14,6 +14,7 @@ from ..scene import Note, Scene, WatchedWrite
 from ..syscalls import ENTRY, EXIT, GuardChange, SystemCallChecker, SystemCallPath, entering_call
 from ..units import Size
 from ..watching import WriteFilter
+from .interrupt import InterruptWatcher
 from .target import GdbTarget
 
 # Called by a stop that kdbg wants, with what is to be told of it.
@@ -44,8 +45,8 @@ class WriteWatch(gdb.Breakpoint):
         try:
             value = self._target.read_memory(self.filter.range.start, self.filter.range.size)
             news = self.filter.is_news(value)
-        except KdbgError:
-            return True  # cannot be judged: better stop than miss it
+        except (KdbgError, KeyboardInterrupt):
+            return True  # cannot be judged: better stop than miss it; and Ctrl-C means stop
         if news:
             write = WatchedWrite(self.what, self.filter.range, self.filter.before, value)
             self._report(Note(watched=None if self.filter.is_guard else write))
@@ -58,16 +59,30 @@ class WriteWatch(gdb.Breakpoint):
 class SystemCallCheck(gdb.Breakpoint):
     """A breakpoint at an entry or exit of the system-call path, which checks the guard and goes on."""
 
-    def __init__(self, target: GdbTarget, address: int, point: str, checker: SystemCallChecker, report: Report) -> None:
+    def __init__(
+        self,
+        target: GdbTarget,
+        address: int,
+        point: str,
+        checker: SystemCallChecker,
+        report: Report,
+        interrupt: InterruptWatcher,
+    ) -> None:
         super().__init__(f"*{address:#x}")
         self.point = point
         self._target = target
         self._checker = checker
         self._report = report
+        self._interrupt = interrupt
 
     def stop(self) -> bool:
-        call = entering_call(self._target) if self.point == ENTRY else None
-        change = self._checker.check(self._target, self.point, call)
+        if self._interrupt.pressed():
+            return True
+        try:
+            call = entering_call(self._target) if self.point == ENTRY else None
+            change = self._checker.check(self._target, self.point, call)
+        except KeyboardInterrupt:
+            return True
         if change is not None:
             self._report(_note(change))
         return change is not None
@@ -107,6 +122,11 @@ class Armed:
         self._target = target
         self._breakpoints: list[gdb.Breakpoint] = []
         self._catchpoint: Optional[int] = None
+        self._interrupt = InterruptWatcher()
+
+    def stopped(self) -> None:
+        """Forget an interrupt: the target has stopped."""
+        self._interrupt.pressed()
 
     def watch(self, what: str, range: Range, any_process: bool, scene: Callable[[], Scene], report: Report) -> str:
         root = page_table_root(self._target)
@@ -124,12 +144,13 @@ class Armed:
         made: list[SystemCallCheck] = []
         try:
             for address, point in places:
-                made.append(SystemCallCheck(self._target, address, point, checker, report))
+                made.append(SystemCallCheck(self._target, address, point, checker, report, self._interrupt))
         except gdb.error:
             for check in made:
                 check.delete()
             raise
         self._breakpoints += made
+        self._interrupt.start()
         return "; ".join(check.describe() for check in made)
 
     def check_native(self, checker: SystemCallChecker, report: Report) -> str:
@@ -155,6 +176,7 @@ class Armed:
     def disarm(self) -> int:
         """Delete everything; each by itself, so that one that is gone already does not keep the others."""
         count = 0
+        self._interrupt.stop()
         for point in self._breakpoints:
             if point.is_valid():
                 point.delete()

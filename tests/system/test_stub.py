@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import re
+import signal
+import subprocess
 import sys
 
 import pytest
@@ -159,3 +162,20 @@ def test_hostile_guest_cannot_move_the_terminal(kernels: KernelBuilder, tmp_path
     assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", output.text), repr(output.text)
     assert "\\x1b" in output.text and len(output.text) < 60_000
     assert max(map(len, output.text.splitlines())) < 600
+
+
+def test_one_ctrl_c_stops_a_storm_of_checks(kernels: KernelBuilder, tmp_path: pathlib.Path) -> None:
+    """The guest makes system calls without end, each with two checks; a terminal interrupts GDB and its children."""
+    with support.boot(kernels(), "bench=getpid:100000000", tmp_path) as guest:
+        lines = [f"source {support.ROOT / 'gdbinit.py'}", guest.connect, "kdbg canary --syscalls", "continue",
+                 "echo stopped\\n", "kdbg canary", "kdbg canary --off", "kill"]  # fmt: skip
+        words = [word for line in lines for word in ("-ex", line)]
+        process = subprocess.Popen(
+            ["gdb", "-nx", "-batch", *words, str(guest.kernel)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, start_new_session=True,
+        )  # fmt: skip
+        support.wait_until(lambda: "BENCH start" in guest.serial, "the guest did not start")
+        os.killpg(process.pid, signal.SIGINT)
+        text = process.communicate(timeout=support.DEADLINE)[0]
+    assert "stopped" in text and "verdict:       intact" in text and "removed 2" in text, text
+    assert "Traceback" not in text

@@ -77,6 +77,7 @@ class FakeTarget(FakeMemory):
         self.symbols: dict[str, Symbol] = {}
         self.functions: list[tuple[Range, Location]] = []
         self.labels: dict[str, int] = {}
+        self.label_sizes: dict[str, int] = {}
         self.types: dict[str, ArrayType] = {}
         self.stack: list[Frame] = []
         self.files: list[Objfile] = []
@@ -115,7 +116,7 @@ class FakeTarget(FakeMemory):
         if not below:
             return None
         start, name = max(below)
-        return Symbol(name, Address(start), Size(0), "kernel.elf")
+        return Symbol(name, Address(start), Size(self.label_sizes.get(name, 0)), "kernel.elf")
 
     def objfiles(self) -> Sequence[Objfile]:
         return self.files

@@ -50,6 +50,11 @@ def test_a_partly_overwritten_guard_is_corrupted() -> None:
     assert (report.verdict, report.expected) == ("corrupted", GLIBC)
 
 
+def test_three_bytes_in_common_show_that_a_guard_was_glibcs_and_two_do_not() -> None:
+    assert canary(program(0x1122_33FF_FFFF_FFFF)).verdict == "corrupted"
+    assert canary(program(0x1122_FFFF_FFFF_FFFF)).verdict == "unknown"
+
+
 def test_a_foreign_runtimes_guard_is_not_judged_by_at_random() -> None:
     report = canary(program(0xDEAD_BEEF_0BAD_F00D))
     assert (report.verdict, report.expected) == ("unknown", None)

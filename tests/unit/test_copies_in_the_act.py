@@ -69,9 +69,13 @@ def test_a_routine_that_runs_on_behind_an_overlapping_copy_is_at_fault_for_the_b
 
 
 def test_a_copy_asked_to_behind_the_guard_that_writes_it_is_the_routines_fault() -> None:
-    finding = caught(GUARD + 16, 4, GUARD + 1, 0)
-    assert finding.facts.verdict == "routine at fault"
-    assert f"the asked range begins at {GUARD + 16:#x}, 8 bytes behind the end of the guard" in finding.evidence
+    for gap in (0, 8):
+        finding = caught(GUARD + 8 + gap, 4, GUARD + 1, 0)
+        assert finding.facts.verdict == "routine at fault"
+        assert (
+            f"the asked range begins at {GUARD + 8 + gap:#x}, {gap} bytes behind the end of the guard"
+            in finding.evidence
+        )
 
 
 def test_a_store_of_the_program_itself_is_the_programs_fault() -> None:
@@ -84,6 +88,15 @@ def test_a_store_of_the_program_itself_is_the_programs_fault() -> None:
     assert (facts.verdict, finding.confidence) == ("program at fault", "certain")
     assert (facts.function, facts.file, facts.line, facts.asked) == ("main", "main.c", 12, None)
     assert finding.summary == "program at fault: the guard was overwritten in main (main.c:12); no copy wrote there"
+
+
+def test_a_place_without_a_line_is_told_without() -> None:
+    kernel = Kernel()
+    kernel.place("start", USER_TEXT, 0x100)
+    kernel.put(USER_TEXT, bytes.fromhex("488907"))
+    kernel.registers.update(rip=USER_TEXT + 3, rdi=GUARD, rax=0)
+    kernel.set_guard(0)
+    assert f"at {USER_TEXT:#x} in start wrote 8 bytes at {GUARD:#x}" in find(kernel).evidence[1]
 
 
 def test_a_kernel_write_without_a_ring_record_is_undecidable() -> None:

@@ -152,6 +152,15 @@ def test_before_it_counts_and_when_it_has_written_nothing_is_torn(pc: int, tmp_p
     assert report.problems == ()
 
 
+def test_an_empty_or_damaged_ring_has_no_torn_record(tmp_path: Path) -> None:
+    kernel = stopped_at(WRITING.start, tmp_path)
+    for total in (0, 1 << 48):
+        kernel.put_words(INDEX, total)
+        report = read_ring(kernel)
+        assert not any(record.torn for record in report.records)
+        assert "torn" not in "".join(report.problems)
+
+
 def test_a_torn_record_is_never_accused(tmp_path: Path) -> None:
     kernel = stopped_at(WRITING.end, tmp_path)
     kernel.copy(GUARD - 4, 4)

@@ -72,6 +72,14 @@ def test_a_backward_copy_has_written_from_where_it_will_end_to_its_asked_end() -
     assert must(kernel).written == of(GUARD - 7, 7)
 
 
+def test_a_copy_caught_at_its_first_word_has_written_no_more() -> None:
+    kernel = user_store(rdi=GUARD - 4)
+    kernel.copy(GUARD - 4, 64)
+    kernel.put_words(KERNEL_STACK, RETURN)
+    writer = must(kernel)
+    assert writer.record is not None and writer.written == of(GUARD - 4, 8)
+
+
 def test_a_finished_store_stands_before_the_pc() -> None:
     writer = must(user_store(at=0x10))
     assert (writer.store.done, writer.store.rest) == (of(GUARD, 8), None)
@@ -105,6 +113,15 @@ def test_without_any_label_the_store_that_ends_at_the_pc_is_found() -> None:
     assert must(kernel).store.done == of(GUARD, 8)
     kernel.registers["rdi"] = 0x1000
     assert writer_of(kernel) is None
+
+
+def test_a_store_relative_to_the_pc_is_found_without_any_label() -> None:
+    kernel = user_store()
+    kernel.put(USER_TEXT + 0x20, bytes.fromhex("48890510000000"))  # mov [rip + 0x10], rax
+    kernel.labels.clear()
+    kernel.registers["rip"] = USER_TEXT + 0x27
+    assert writer_of(kernel, of(USER_TEXT + 0x37, 8)) is not None
+    assert writer_of(kernel, of(USER_TEXT, 8)) is None
 
 
 def test_a_store_before_a_rep_that_has_not_begun_is_found() -> None:
