@@ -38,6 +38,7 @@ class _Plugin:
             gdb.events.cont.connect(self._on_continue)
             gdb.events.stop.connect(self._on_stop)
             gdb.events.exited.connect(self._on_exit)
+            gdb.events.connection_removed.connect(self._on_disconnect)
         return self._session
 
     def run(self, command: registry.Command, argument: str) -> None:
@@ -81,6 +82,10 @@ class _Plugin:
 
     def _on_exit(self, event: object) -> None:
         self.session.new_target()
+
+    def _on_disconnect(self, event: object) -> None:
+        # The next machine may have a process with the same page tables. GDB is in the middle of taking this one down.
+        gdb.post_event(self.session.new_target)
 
 
 def styled(text: str, role: str) -> str:

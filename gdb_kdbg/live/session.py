@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Mapping, Optional
+from typing import Callable, Mapping, Optional
 
 import gdb
 
@@ -100,9 +100,8 @@ class GdbSession:
         self._pending = True
         self.note = note
 
-    def _guarded(self, arm: object) -> str:
-        assert callable(arm)
+    def _guarded(self, arm: Callable[[], str]) -> str:
         try:
-            return str(arm())
+            return arm()
         except gdb.error as error:
             raise KdbgError(f"cannot arm: {str(error).strip().rstrip('.')}") from None
