@@ -183,9 +183,9 @@ def test_one_ctrl_c_stops_a_storm_of_checks(kernels: KernelBuilder, tmp_path: pa
 
 def test_another_machine_is_not_compared_with_the_last(kernels: KernelBuilder, tmp_path: pathlib.Path) -> None:
     """Same kernel, same page tables and addresses, another boot: another guard, and no corruption."""
-    with support.boot(kernels(), "fault=none", tmp_path / "a") as first:
-        with support.boot(kernels(), "fault=none", tmp_path / "b") as second:
-            at_ioctl = ["hbreak tty_ioctl", "continue", "delete", "kdbg canary"]
-            output = first.gdb([*at_ioctl, "kdbg watch guard", "detach", second.connect, *at_ioctl, "kdbg"])
+    one, two = tmp_path / "one", tmp_path / "two"
+    with support.boot(kernels(), "fault=none", one) as first, support.boot(kernels(), "fault=none", two) as second:
+        at_ioctl = ["hbreak tty_ioctl", "continue", "delete", "kdbg canary"]
+        output = first.gdb([*at_ioctl, "kdbg watch guard", "detach", second.connect, *at_ioctl, "kdbg"])
     assert output.data("canary", 0)["guard"] != output.data("canary", 1)["guard"]
     assert output.data("canary", 1)["verdict"] == "unknown" and output.data("status")["armed"] == []
