@@ -93,10 +93,8 @@ def _references(code: bytes, address: int, index: int) -> set[int]:
 
 def _writer(code: bytes, address: int, place: int, index: int) -> Optional[Instruction]:
     """The instruction around a reference, if it writes the index (reading it is no probe)."""
-    for back in range(1, 9):
-        start = place - back
-        if start < 0:
-            break
+    # The longest first: without its prefixes it would be an instruction too.
+    for start in range(max(0, place - 8), place):
         decoded = decode(code[start : start + 16], Address(address + start), 1)
         if decoded and decoded[0].end > address + place + 3 and _writes(decoded[0], index):
             return decoded[0]

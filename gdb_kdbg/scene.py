@@ -32,10 +32,14 @@ class WatchedWrite:
 
 @dataclass(frozen=True)
 class Note:
-    """What kdbg itself saw when it stopped the target: lines of evidence, and what they say of the ring's coverage."""
+    """What kdbg itself saw when it stopped the target: lines of evidence, and what they say of the ring's coverage.
+
+    `intact_at` is how many copies had been made when it last saw the guard intact.
+    """
 
     evidence: tuple[str, ...] = ()
     coverage: Optional[Coverage] = None
+    intact_at: Optional[int] = None
     watched: Optional[WatchedWrite] = None
 
 
@@ -105,9 +109,9 @@ class Scene:
     @cached_property
     def coverage(self) -> Coverage:
         """Whether the ring holds every copy since it was switched on."""
-        return self._since(0)
+        return self._since(0, "")
 
-    def _since(self, first: int) -> Coverage:
+    def _since(self, first: int, witness: str) -> Coverage:
         """Whether the ring holds every copy from number `first` on; 0 stands for all there were."""
         ring = self.ring
         if ring is None:
@@ -120,7 +124,7 @@ class Scene:
             return Coverage(False, "the ring is damaged, so copies may be missing from it")
         # A number beyond the total is from before the ring was cleared.
         if first and ring.lost <= first <= ring.total:
-            return Coverage(True, f"the kernel saw the guard intact when {first} copies had been made", first)
+            return Coverage(True, f"{witness} saw the guard intact when {first} copies had been made", first)
         if ring.lost:
             return Coverage(False, f"{ring.lost} older copies are lost, any of which may have done it")
         return Coverage(True, f"it holds all {ring.total} copies since it was switched on")
@@ -130,4 +134,6 @@ class Scene:
         """The same since the guard was last seen intact, by kdbg or by the kernel itself."""
         if self.note and self.note.coverage:
             return self.note.coverage
-        return self._since(self.process.guard_intact_at if self.process else 0)
+        seen = [(self.process.guard_intact_at, "the kernel")] if self.process else []
+        seen += [(self.note.intact_at, "kdbg")] if self.note and self.note.intact_at is not None else []
+        return self._since(*max(seen, default=(0, "")))

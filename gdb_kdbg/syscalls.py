@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import Optional
 
@@ -56,6 +57,7 @@ class GuardChange:
     in_call: bool
     during: Optional[SystemCall]
     previous: Optional[SystemCall]
+    copies_before: Optional[int] = None  # in the ring when the guard was last good; None without a ring
 
     def lines(self) -> tuple[str, ...]:
         """Describe the change as evidence."""
@@ -71,6 +73,7 @@ class GuardChange:
 class _Process:
     value: Word
     pid: Optional[int]
+    copies: Optional[int] = None
     call: Optional[SystemCall] = None
     previous: Optional[SystemCall] = None
 
@@ -104,11 +107,13 @@ def _place(target: Target, text: str) -> Address:
 class SystemCallChecker:
     """Compares each process's guard at every entry and exit with what it was at the last check.
 
-    One register fetch and one 8-byte read a check; everything else is read only when a guard differs.
+    One register fetch and two 8-byte reads a check (the guard, and the ring's count of copies); everything else is read
+    only when a guard differs.
     """
 
-    def __init__(self, guards: Guards) -> None:
+    def __init__(self, guards: Guards, ring_index: Optional[Address] = None) -> None:
         self._guards = guards
+        self._ring_index = ring_index
         self._processes: dict[ProcessKey, _Process] = {}
         self.checks = 0
 
@@ -134,7 +139,8 @@ class SystemCallChecker:
             process = self._first_seen(target, key, value)
         change = self._change(target, key, process, value, point) if process and process.value != value else None
         if process is not None:
-            self._advance(process, point, call, target)
+            process.copies = self._copies(target)
+            self._advance(process, point, call)
         if point == ENTRY and call is not None and call.number in (_EXECVE, _EXIT, _EXIT_GROUP):
             self._forget(key[0])
         return change
@@ -158,11 +164,20 @@ class SystemCallChecker:
             process.value, process.pid, process.call, process.previous = value, kit.pid, None, None
             return None
         in_call = point == EXIT
-        change = GuardChange(process.value, value, in_call, process.call if in_call else None, process.previous)
+        during = process.call if in_call else None
+        change = GuardChange(process.value, value, in_call, during, process.previous, process.copies)
         process.value = value
         return change
 
-    def _advance(self, process: _Process, point: str, call: Optional[SystemCall], target: Target) -> None:
+    def _copies(self, target: Target) -> Optional[int]:
+        if self._ring_index is None:
+            return None
+        with contextlib.suppress(MemoryFault):
+            return read_words(target, self._ring_index, 1)[0]
+        return None
+
+    @staticmethod
+    def _advance(process: _Process, point: str, call: Optional[SystemCall]) -> None:
         if point == ENTRY:
             process.call = call
         elif process.call is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import pathlib
 import sys
-from typing import Callable
 
 import pytest
 
@@ -13,8 +12,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
 import support  # noqa: E402
-
-KernelBuilder = Callable[..., pathlib.Path]
+from support import KernelBuilder  # noqa: E402  (the path is set above)
 
 
 @pytest.fixture(scope="session")

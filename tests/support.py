@@ -18,6 +18,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 KERNEL_SOURCE = ROOT / "examples" / "kernel"
 DEADLINE = 60.0
+KernelBuilder = Callable[..., pathlib.Path]
 
 
 def require(*tools: str) -> None:
@@ -76,6 +77,7 @@ def gdb(
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
         timeout=DEADLINE, cwd=directory or ROOT, env=env,
     )  # fmt: skip
+    assert "internal to GDB" not in done.stdout and done.returncode >= 0, done.stdout
     return GdbOutput(done.stdout, done.returncode)
 
 
@@ -107,7 +109,8 @@ class Guest:
 
     @property
     def serial(self) -> str:
-        return (self.directory / "serial.log").read_text(errors="replace")
+        log = self.directory / "serial.log"
+        return log.read_text(errors="replace") if log.exists() else ""
 
     @property
     def connect(self) -> str:

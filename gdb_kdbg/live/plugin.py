@@ -39,6 +39,7 @@ class _Plugin:
             gdb.events.stop.connect(self._on_stop)
             gdb.events.exited.connect(self._on_exit)
             gdb.events.connection_removed.connect(self._on_disconnect)
+            gdb.events.gdb_exiting.connect(self._on_gdb_exit)
         return self._session
 
     def run(self, command: registry.Command, argument: str) -> None:
@@ -86,6 +87,11 @@ class _Plugin:
     def _on_disconnect(self, event: object) -> None:
         # The next machine may have a process with the same page tables. GDB is in the middle of taking this one down.
         gdb.post_event(self.session.new_target)
+
+    def _on_gdb_exit(self, event: object) -> None:
+        # GDB 13 takes its connections down after Python's end, and dies of a handler that is still there.
+        gdb.events.connection_removed.disconnect(self._on_disconnect)
+        self.session.disarm()
 
 
 def styled(text: str, role: str) -> str:

@@ -8,6 +8,7 @@ import gdb
 
 from ..errors import KdbgError, NotSupported
 from ..ranges import Range
+from ..ring_layout import parse_wish
 from ..scene import Note, Scene
 from ..session import Guards
 from ..syscalls import EXIT, SystemCallChecker, find_path
@@ -66,7 +67,8 @@ class GdbSession:
         target = self.live_target()
         if self._armed.has_checks():
             raise KdbgError("the guard is checked around system calls already (kdbg canary --off ends it)")
-        checker = SystemCallChecker(self.guards)
+        index = target.symbol(parse_wish(self.settings["ring-layout"]).index)
+        checker = SystemCallChecker(self.guards, index.address if index else None)
         checker.check(target, EXIT)
         if target.kind != "system emulator" and not entry:
             return self._guarded(lambda: self._armed.check_native(checker, self._report))

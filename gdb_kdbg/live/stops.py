@@ -111,6 +111,9 @@ class NativeCheck(gdb.Function):
 
 
 def _note(change: GuardChange) -> Note:
+    if change.copies_before is not None:
+        return Note(change.lines(), intact_at=change.copies_before)
+    # Without a ring there are no copies to look at, but the kernel makes them in system calls.
     outside = Coverage(True, "the guard changed while no system call was in progress", NO_COPY)
     return Note(change.lines(), None if change.in_call else outside)
 

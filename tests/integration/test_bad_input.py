@@ -10,7 +10,7 @@ from typing import Sequence
 
 import pytest
 import support
-from conftest import KernelBuilder
+from support import KernelBuilder
 
 COMMANDS = (
     "kdbg ring",

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 import support
-from conftest import KernelBuilder
+from support import KernelBuilder
 
 
 def copy_of_kdbg(directory: pathlib.Path) -> pathlib.Path:

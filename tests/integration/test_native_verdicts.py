@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import support
-from conftest import KernelBuilder
+from support import KernelBuilder
 
 GUARD = {"victim": "guard", "process": "runtime", "pid": 4242}
 EXPECTED: dict[str, dict[str, Any]] = {

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import support
-from conftest import KernelBuilder
+from support import KernelBuilder
 
 # What `kdbg why` must say of each named fault of the example kernel, as far as every way of looking can tell it.
 EXPECTED: dict[str, dict[str, Any]] = {

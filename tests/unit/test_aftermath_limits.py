@@ -74,8 +74,8 @@ def test_a_copy_of_no_bytes_is_never_accused() -> None:
 
 def test_a_copy_that_wrote_what_belongs_there_is_not_accused() -> None:
     kernel = Kernel()
-    kernel.put(SOURCE, GOOD.to_bytes(8, "little")[2:6])
-    kernel.copy(GUARD + 2, 4)
+    kernel.put(SOURCE, GOOD.to_bytes(8, "little")[2:5])
+    kernel.copy(GUARD + 2, 3)
     kernel.put(GUARD, b"\xd1\xd2")
     assert find(kernel).facts.verdict == "program at fault"
 
@@ -95,11 +95,12 @@ def test_a_copy_is_accused_only_if_it_explains_the_last_changed_byte(last: int, 
     assert verdict(kernel) == expected
 
 
-def test_two_bytes_at_the_source_make_an_asked_overlap_likely_only() -> None:
+@pytest.mark.parametrize(("common", "confidence"), [(2, "likely"), (3, "certain")])
+def test_three_bytes_at_the_source_make_an_asked_overlap_certain_and_two_likely(common: int, confidence: str) -> None:
     kernel = Kernel()
-    kernel.copy(GUARD - 4, 6)
-    kernel.put(GUARD - 4, DATA[:6])
-    assert (verdict(kernel), find(kernel).confidence) == ("caller at fault", "likely")
+    kernel.copy(GUARD - 4, 4 + common)
+    kernel.put(GUARD - 4, DATA[: 4 + common])
+    assert (verdict(kernel), find(kernel).confidence) == ("caller at fault", confidence)
 
 
 def test_a_caller_without_a_name_is_told_by_its_address() -> None:

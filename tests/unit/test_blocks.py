@@ -35,6 +35,14 @@ def test_far_pieces_are_read_apart() -> None:
     assert len(memory.reads) == 2
 
 
+def test_pieces_that_span_exactly_a_packet_are_read_together() -> None:
+    memory = FakeMemory({0: counting(PAGE)})
+    read_pieces(memory, [piece(0), piece(MERGE_SPAN - 8)])
+    assert memory.reads == [(0, MERGE_SPAN)]
+    read_pieces(memory, [piece(0), piece(MERGE_SPAN - 7)])
+    assert len(memory.reads) == 3
+
+
 def test_no_block_is_wider_than_a_packet() -> None:
     memory = FakeMemory({0: counting(4 * PAGE)})
     read_pieces(memory, [piece(start) for start in range(0, 3 * PAGE, 64)])

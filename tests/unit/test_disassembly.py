@@ -79,6 +79,7 @@ def test_an_instruction_that_only_reads_stores_nothing(code: str) -> None:
     ("code", "start"),
     [
         ("c744870805000000", 0x5000 + 2 * 4 + 8),  # mov dword ptr [rdi + rax*4 + 8], 5
+        ("48890cc500010000", 0x110),  # mov [rax*8 + 0x100], rcx
         ("48890510000000", 0x1017),  # mov [rip + 0x10], rax
         ("644889042528000000", 0x9028),  # mov fs:[0x28], rax
         ("65488907", 0xF000),  # mov gs:[rdi], rax
@@ -210,3 +211,4 @@ def test_decoding_up_to_an_address_leaves_out_what_crosses_it() -> None:
     code = bytes.fromhex("90488907c3")
     assert [i.mnemonic for i in decode_to(code, AT, Address(0x1004))] == ["nop", "mov"]
     assert [i.mnemonic for i in decode_to(code, AT, Address(0x1003))] == ["nop"]
+    assert decode_to(code, AT, AT) == []

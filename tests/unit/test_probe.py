@@ -62,6 +62,36 @@ def test_the_mask_is_read_from_the_code_behind_the_count(tmp_path: Path) -> None
     assert code is not None and (code.mask, code.writing) == (0x1F, WRITING)
 
 
+@pytest.mark.parametrize(
+    ("assembly", "code"),
+    [
+        ("add qword ptr [rip + index], 1", "488305" + (INDEX - TEXT - 8).to_bytes(4, "little").hex() + "01"),
+        ("add qword ptr [rip + index], 256", "488105" + (INDEX - TEXT - 11).to_bytes(4, "little").hex() + "00010000"),
+        ("inc qword ptr [rip + index]", "48ff05" + (INDEX - TEXT - 7).to_bytes(4, "little").hex()),
+        ("inc qword ptr [index]", "48ff0425" + INDEX.to_bytes(4, "little").hex()),
+        ("mov qword ptr [rip + index], rax", "488905" + (INDEX - TEXT - 7).to_bytes(4, "little").hex()),
+    ],
+)
+def test_whatever_writes_the_index_counts(tmp_path: Path, assembly: str, code: str) -> None:
+    count = bytes.fromhex(code)
+    found = probe_code(target_of(file_of(tmp_path, count + bytes.fromhex("83e03fc3"))), Address(INDEX))
+    assert found is not None, assembly
+    assert (found.mask, found.writing) == (0x3F, Range(Address(TEXT + len(count)), Size(3)))
+
+
+def test_a_mask_in_front_of_the_count_is_found(tmp_path: Path) -> None:
+    before = bytes.fromhex("48c7c11f0000004821c183e11f")  # mov rcx, 31; and rcx, rax; and ecx, 31
+    at = TEXT + len(before)
+    count = bytes.fromhex("48ff05") + (INDEX - at - 7).to_bytes(4, "little")  # inc qword ptr [rip + index]
+    found = probe_code(target_of(file_of(tmp_path, before + count + b"\xc3")), Address(INDEX))
+    assert found is not None and (found.mask, found.writing.size) == (0x1F, 0)
+
+
+def test_an_address_that_is_only_mentioned_is_no_probe(tmp_path: Path) -> None:
+    code = b"\xb8" + INDEX.to_bytes(4, "little") + b"\xc3"  # mov eax, index; ret
+    assert probe_code(target_of(file_of(tmp_path, code * 3)), Address(INDEX)) is None
+
+
 def test_a_relocated_file_is_searched_at_its_load_bias(tmp_path: Path) -> None:
     target = target_of(file_of(tmp_path, probe(), type=DYN), bias=0x10000)
     code = probe_code(target, Address(INDEX + 0x10000))
@@ -123,7 +153,7 @@ def test_the_capacity_of_a_ring_without_sizes_comes_from_the_mask(tmp_path: Path
 def test_a_mask_too_large_for_the_room_there_is_is_not_believed(tmp_path: Path) -> None:
     path = file_of(tmp_path, probe())
     assert find_layout(ring_of(path, 0x8000 + 32 * 32), "").capacity_from == "mask in the probe"
-    layout = find_layout(ring_of(path, 0x8000 + 16 * 32), "")
+    layout = find_layout(ring_of(path, 0x8000 + 31 * 32), "")
     assert (layout.capacity, layout.capacity_from) == (16, "distance to the next symbol")
 
 

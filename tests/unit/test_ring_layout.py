@@ -98,8 +98,27 @@ def test_without_any_size_the_capacity_must_be_given() -> None:
 
 
 def test_a_capacity_no_kernel_has_is_refused() -> None:
+    assert find_layout(ring(size=32 << 20), "").capacity == 1 << 20
     with pytest.raises(KdbgError, match="not plausible"):
-        find_layout(ring(size=1 << 40), "")
+        find_layout(ring(size=(32 << 20) + 32), "")
+
+
+def test_the_largest_capacity_and_record_are_accepted() -> None:
+    wish = parse_wish("capacity=1048576 record=4096")
+    assert (wish.capacity, wish.record) == (1 << 20, 4096)
+
+
+def test_a_ring_of_one_record_is_a_ring() -> None:
+    layout = find_layout(ring(size=32), "")
+    assert (layout.capacity, layout.capacity_from) == (1, "symbol size")
+    with pytest.raises(KdbgError, match="cannot tell the capacity"):
+        find_layout(ring(size=31), "")
+
+
+def test_a_type_that_is_no_array_says_nothing_of_the_capacity() -> None:
+    target = ring(size=1024)
+    target.types["ucopy_trace_buf"] = array_type(1, 32)
+    assert find_layout(target, "").capacity_from == "symbol size"
 
 
 def test_the_record_size_follows_from_the_fields_rounded_up_to_words() -> None:

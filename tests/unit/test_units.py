@@ -95,4 +95,5 @@ def test_addresses_wrap_at_64_bits() -> None:
 
 def test_the_upper_half_is_the_kernels() -> None:
     assert is_kernel_half(0xFFFF_8000_0000_0000)
+    assert is_kernel_half(1 << 63)
     assert not is_kernel_half(0x7FFF_FFFF_FFFF)

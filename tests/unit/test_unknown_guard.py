@@ -24,6 +24,11 @@ def test_a_copy_that_ran_over_into_the_guard_is_accused() -> None:
     assert (finding.facts.verdict, finding.confidence, finding.facts.expected) == ("routine at fault", "likely", None)
 
 
+def test_three_bytes_of_evidence_are_needed_against_a_routine() -> None:
+    assert len(findings(copied(GUARD - 3, 3, 6))) == 1
+    assert findings(copied(GUARD - 2, 2, 4)) == ()
+
+
 def test_a_copy_asked_to_write_part_of_the_guard_and_whose_bytes_are_there_is_accused() -> None:
     finding = only(findings(copied(GUARD - 4, 8, 8)))
     assert (finding.facts.verdict, finding.confidence) == ("caller at fault", "certain")
