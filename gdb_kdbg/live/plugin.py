@@ -40,6 +40,7 @@ class _Plugin:
             gdb.events.exited.connect(self._on_exit)
             gdb.events.connection_removed.connect(self._on_disconnect)
             gdb.events.gdb_exiting.connect(self._on_gdb_exit)
+            gdb.events.before_prompt.connect(self._on_prompt)
         return self._session
 
     def run(self, command: registry.Command, argument: str) -> None:
@@ -47,6 +48,7 @@ class _Plugin:
         try:
             from ..arguments import parse
 
+            self.session.settle()
             self._print(command.name, command.run(self.session, parse(command, gdb.string_to_argv(argument))))
         except KdbgError as error:
             raise gdb.GdbError(f"kdbg: {error}") from None
@@ -85,8 +87,12 @@ class _Plugin:
         self.session.new_target()
 
     def _on_disconnect(self, event: object) -> None:
-        # The next machine may have a process with the same page tables. GDB is in the middle of taking this one down.
-        gdb.post_event(self.session.new_target)
+        # The next machine may have a process with the same page tables. GDB is in the middle of taking this one down,
+        # so what is armed goes a little later; not by gdb.post_event, of which GDB 13 dies if it ends before.
+        self.session.connection_gone()
+
+    def _on_prompt(self, *nothing: object) -> None:
+        self.session.settle()
 
     def _on_gdb_exit(self, event: object) -> None:
         # GDB 13 takes its connections down after Python's end, and dies of a handler that is still there.

@@ -30,6 +30,7 @@ class GdbSession:
         self.guards = Guards()
         self.note: Optional[Note] = None
         self._pending = False
+        self._is_stale = False
 
     @property
     def target(self) -> Target:
@@ -91,6 +92,18 @@ class GdbSession:
         """Forget what was noted of the last stop."""
         self.note = None
         self._pending = False
+
+    def connection_gone(self) -> None:
+        """Forget what was known of the target; what is armed is removed at the next occasion."""
+        self.going_on()
+        self.guards.forget()
+        self._is_stale = True
+
+    def settle(self) -> None:
+        """Remove what was armed on a target that is gone."""
+        if self._is_stale:
+            self._is_stale = False
+            self.disarm()
 
     def new_target(self) -> None:
         """Forget guards and disarm: the program they belong to is gone."""
