@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from dataclasses import asdict, dataclass
 from typing import Any, Optional, Sequence
@@ -21,7 +20,7 @@ class Figure:
     ratio: float
     bar: Optional[float] = None
     bar_is_of: str = "ratio"
-    uncertainty: Optional[float] = None
+    middle_half: Optional[tuple[float, float]] = None
 
     @property
     def passes(self) -> Optional[bool]:
@@ -32,8 +31,8 @@ class Figure:
     def row(self) -> list[str]:
         verdict = {None: "", True: "ok", False: "OVER"}[self.passes]
         ratio = f"{self.ratio:.3f}" if self.ratio < 100 else f"{self.ratio:.0f}"
-        if self.uncertainty is not None:
-            ratio += f" ± {self.uncertainty:.3f}"
+        if self.middle_half is not None:
+            ratio += " ({:.3f} to {:.3f})".format(*self.middle_half)
         bar = "" if self.bar is None else f"{self.bar:.3g}" + ("" if self.bar_is_of == "ratio" else f" {self.unit}")
         return [self.name, f"{_short(self.value)} {self.unit}", _short(self.baseline), ratio, bar, verdict]
 
@@ -58,9 +57,7 @@ def median_ratio(values: Sequence[float], baseline: Sequence[float]) -> float:
     return statistics.median(value / base for value, base in zip(values, baseline))
 
 
-def geometric_mean(ratios: Sequence[float]) -> tuple[float, float]:
-    """Return the geometric mean of some ratios, and its standard error."""
-    logarithms = [math.log(ratio) for ratio in ratios]
-    mean = math.exp(statistics.mean(logarithms))
-    error = statistics.stdev(logarithms) / math.sqrt(len(ratios)) if len(ratios) > 1 else 0.0
-    return mean, mean * error
+def middle_half(values: Sequence[float]) -> tuple[float, float]:
+    """Return the quartiles: half of the values lie between them."""
+    low, _, high = statistics.quantiles(values, n=4, method="inclusive")
+    return low, high

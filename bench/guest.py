@@ -7,13 +7,13 @@ import statistics
 from dataclasses import dataclass
 from typing import Mapping, Optional, Sequence
 
-from .figures import Figure, geometric_mean
+from .figures import Figure, middle_half
 from .machine import boot, build, finish
 
 # System calls in one run: a copy of 390 bytes, a copy of 8 bytes, and no copy at all. A run is a tenth of a second
 # long: on a shared machine the moments without disturbance are short, and many short runs find more of them.
 CALLS = {"uname": 200_000, "winsize": 250_000, "getpid": 300_000}
-# The emulator runs one and the same program up to 8 % faster or slower by where its functions happen to lie. So each
+# The emulator runs one and the same program up to 10 % faster or slower by where its functions happen to lie. So each
 # variant is built with several alignments, and what is compared is compared in all of them.
 ALIGNMENTS = (1, 8, 16, 32, 64, 128, 256)
 
@@ -56,9 +56,11 @@ def _build(alignment: int, probe: int) -> pathlib.Path:
 
 def _measure_call(call: str, kernels: Kernels, repeats: int) -> Sequence[Figure]:
     best = _best_times(call, kernels, repeats)
-    plain = statistics.mean(best[BASELINE].values())
+    builds = list(best[BASELINE].values())
+    plain = statistics.median(builds)
+    low, high = middle_half(builds)
     # How far builds of one and the same kernel are apart.
-    noise = statistics.stdev(best[BASELINE].values()) / plain
+    noise = (high - low) / plain
     few = CALLS[call] // _CHECKED_SHARE
     checked = min(_run(kernels[16, 1], CHECKED, call, few) for _ in range(3)) / few
     return [
@@ -88,9 +90,10 @@ def _best_times(call: str, kernels: Kernels, repeats: int) -> Times:
 def _figure(call: str, variant: _Variant, best: Times, bar: Optional[float]) -> Figure:
     times = [best[variant][alignment] for alignment in variant.alignments]
     plain = [best[BASELINE][alignment] for alignment in variant.alignments]
-    ratio, error = geometric_mean([time / base for time, base in zip(times, plain)])
-    rate, base_rate = 1 / statistics.mean(times), 1 / statistics.mean(plain)
-    return Figure(f"{call}: {variant.name}", rate, base_rate, "calls/s", ratio, bar, uncertainty=error)
+    ratios = [time / base for time, base in zip(times, plain)]
+    ratio, spread = statistics.median(ratios), middle_half(ratios)
+    rate, base_rate = 1 / statistics.median(times), 1 / statistics.median(plain)
+    return Figure(f"{call}: {variant.name}", rate, base_rate, "calls/s", ratio, bar, middle_half=spread)
 
 
 def _run(kernel: pathlib.Path, variant: _Variant, call: str, count: int) -> float:

@@ -25,7 +25,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     parser = argparse.ArgumentParser(prog="bench", description="Measures what kdbg costs.")
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(_PARTS)} (default: all)")
     parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write the figures to FILE")
-    parser.add_argument("--repeats", type=int, default=20, help="runs of each variant in each alignment (default: 20)")
+    parser.add_argument("--repeats", type=int, default=12, help="runs of each variant in each alignment (default: 12)")
     options = parser.parse_args(arguments)
     unknown = set(options.parts) - set(_PARTS)
     if unknown:

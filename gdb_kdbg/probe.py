@@ -114,7 +114,9 @@ def _probe_at(code: bytes, address: int, writer: Instruction, bias: int) -> Prob
             break
         line.append(instruction)
     before = decode_before(code, address, writer)
-    writing = Range(Address((writer.end + bias) & ADDRESS_MASK), Size(line[-1].end - writer.end if line else 0))
+    # The record is whole behind its last store; the rest of the line is the copy's own.
+    stores = [i.end for i in line if any(operand.written for operand in i.memory)]
+    writing = Range(Address((writer.end + bias) & ADDRESS_MASK), Size(max(stores, default=writer.end) - writer.end))
     return ProbeCode(_mask([*before, *line]), writing)
 
 
@@ -124,8 +126,14 @@ def decode_before(code: bytes, address: int, writer: Instruction) -> Sequence[In
     for back in range(min(32, end), 0, -1):
         decoded = decode(code[end - back : end], Address(address + end - back))
         if decoded and decoded[-1].end == writer.address and sum(i.size for i in decoded) == back:
-            return decoded
+            return _straight(decoded)
     return ()
+
+
+def _straight(decoded: Sequence[Instruction]) -> Sequence[Instruction]:
+    """The instructions behind the last one that leaves the line: those before it are not of this probe."""
+    leaving = [n for n, i in enumerate(decoded) if i.is_jump or i.is_return or i.is_call]
+    return decoded[leaving[-1] + 1 :] if leaving else decoded
 
 
 def _mask(line: Sequence[Instruction]) -> Optional[int]:

@@ -11,10 +11,8 @@
 
 FUNCTION ucopy
     .cfi_startproc
-    PROBE ucopy_record
-    mov %rdi, %r8
-    mov %rdx, %r9
-    cmp $8, %rdx
+    PROBE_CHECK ucopy_record
+    UCOPY_BEGIN
     jb ucopy_small
 
 GLOBAL ucopy_leading
@@ -35,5 +33,13 @@ GLOBAL ucopy_fixup
     lea (%r8, %r9), %rax
     sub %rdi, %rax
     ret
+
+#if UCOPY_PROBE
+    /* Begins the copy itself: a jump back would cost more than this does. */
+    PROBE_RECORD ucopy_record
+    UCOPY_BEGIN
+    jae ucopy_leading
+    jmp ucopy_small
+#endif
     .cfi_endproc
 END ucopy

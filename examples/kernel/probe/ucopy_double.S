@@ -9,10 +9,8 @@
 
 FUNCTION ucopy_double
     .cfi_startproc
-    PROBE ucopy_double_record
-    mov %rdi, %r8
-    mov %rdx, %r9
-    cmp $8, %rdx
+    PROBE_CHECK ucopy_double_record
+    UCOPY_BEGIN
     jb .Lbyte_copy
 
 GLOBAL ucopy_double_leading
@@ -33,5 +31,12 @@ GLOBAL ucopy_double_small
     UCOPY_MAY_FAULT small, rep movsb
     xor %eax, %eax
     ret
+
+#if UCOPY_PROBE
+    PROBE_RECORD ucopy_double_record
+    UCOPY_BEGIN
+    jae ucopy_double_leading
+    jmp .Lbyte_copy
+#endif
     .cfi_endproc
 END ucopy_double

@@ -14,20 +14,26 @@
 #include "probe/asm.h"
 
 /*
- * The probe, first thing in the routine: records the arguments and the return
- * address, and who is copying. rax, rcx, r10 and r11 are free here; the
- * arguments and the stack are untouched. Switched off it costs a compare with
- * memory and a branch. It is not out of line, because the jumps there and back
- * would, under QEMU, cost a third of what the recording costs.
+ * The probe, first thing in the routine. Switched off it costs a compare with
+ * memory and a branch that is not taken; the work is out of line, in
+ * PROBE_RECORD.
+ */
+.macro PROBE_CHECK record
+#if UCOPY_PROBE
+    cmpb $0, ucopy_trace_on(%rip)
+    jne \record
+#endif
+.endm
+
+/*
+ * Record the arguments and the return address, and who is copying. rax, rcx,
+ * r10 and r11 are free here; the arguments and the stack are untouched.
  *
  * The number is claimed first, then the words are written: whoever stops the
  * kernel in between sees the last record half old and half new.
  */
-.macro PROBE label
-#if UCOPY_PROBE
-    cmpb $0, ucopy_trace_on(%rip)
-    je \label\()_end
-GLOBAL \label
+.macro PROBE_RECORD record
+GLOBAL \record
     mov $1, %eax
     lock xadd %rax, ucopy_trace_idx(%rip)
     and $(UCOPY_RING - 1), %eax             /* slot */
@@ -42,8 +48,6 @@ GLOBAL \label
     mov %rsi, 8(%r10)
     mov %rdx, 16(%r10)
     mov %r11, 24(%r10)
-GLOBAL \label\()_end
-#endif
 .endm
 
 /*
@@ -60,6 +64,13 @@ GLOBAL \label\()_end
 .Lphase\@:
     .asciz "\phase"
     .popsection
+.endm
+
+/* What the fixup needs to know, and the choice between small and large. */
+.macro UCOPY_BEGIN
+    mov %rdi, %r8
+    mov %rdx, %r9
+    cmp $8, %rdx
 .endm
 
 /* From 8 bytes up: single bytes until the destination is aligned, ... */
