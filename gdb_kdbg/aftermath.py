@@ -69,13 +69,16 @@ def _asked_over(target: Target, record: RingRecord, victim: Victim) -> Optional[
     source = read_available(target, Address(record.source + common.start - record.destination), common.size)
     if _initialised(target, record, victim):
         return None
-    evidence = [record_line(record), place_line(record.asked, victim)]
-    # Without a value to compare with, only matching bytes show that the copy is what damaged it.
-    confidence = POSSIBLE if victim.expected is None else LIKELY
+    evidence = (record_line(record), place_line(record.asked, victim))
     if source and source == victim.found[offset : offset + common.size]:
-        evidence.append(f"the bytes there are the ones at the source ({source.hex(' ')})")
+        same = f"the bytes there are the ones at the source ({source.hex(' ')})"
         confidence = CERTAIN if common.size >= _CERTAIN_BYTES else LIKELY
-    return Attribution(CALLER, confidence, record, record.asked, tuple(evidence))
+        return Attribution(CALLER, confidence, record, record.asked, (*evidence, same))
+    # No copy has any business in a part of a guard. All of it may be a runtime's initialisation, a canary's slot was
+    # part of another frame's buffer before, and without a value to compare with nothing may be damaged at all.
+    if victim.is_guard and victim.expected is not None and not record.asked.covers(victim.range):
+        return Attribution(CALLER, LIKELY, record, record.asked, evidence)
+    return None
 
 
 def _ran_over(target: Target, record: RingRecord, victim: Victim) -> Optional[Attribution]:

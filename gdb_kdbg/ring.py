@@ -17,7 +17,7 @@ from .units import Address, Count, Size, Word, is_kernel_half, safe_text
 CONTEXTS, CONTEXT, TAGS = "ucopy_trace_context", "ucopy_context", "ucopy_tags"
 # No machine counts this many copies in its life: such an index is garbage.
 IMPLAUSIBLE_TOTAL = 1 << 48
-_TAG_SIZE = Size(48)
+_TAG_SIZE = Size(64)
 
 
 @dataclass(frozen=True)
@@ -196,7 +196,7 @@ def read_tags(target: Target, base: Address, offsets: set[int]) -> Mapping[int, 
     pieces = read_pieces(target, [(place, _TAG_SIZE) for place in places.values()])
     # The last tag may end with its page.
     texts = {o: pieces[place] or read_available(target, place, _TAG_SIZE) for o, place in places.items()}
-    return {offset: safe_text(text, _TAG_SIZE - 8) for offset, text in texts.items()}
+    return {offset: safe_text(text, _TAG_SIZE - 1) for offset, text in texts.items()}
 
 
 def current_tag(target: Target) -> Optional[str]:

@@ -141,8 +141,11 @@ class SystemCallChecker:
         if process is not None:
             process.copies = self._copies(target)
             self._advance(process, point, call)
-        if point == ENTRY and call is not None and call.number in (_EXECVE, _EXIT, _EXIT_GROUP):
+        if point == ENTRY and call is not None and call.number in (_EXECVE, _EXIT_GROUP):
             self._forget(key[0])
+        elif point == ENTRY and call is not None and call.number == _EXIT:
+            self._processes.pop(key, None)  # of this thread alone: natively all threads share root 0
+            self._guards.forget(key)
         return change
 
     def _first_seen(self, target: Target, key: ProcessKey, value: Word) -> Optional[_Process]:

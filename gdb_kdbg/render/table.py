@@ -51,7 +51,7 @@ def _rows(field: Field, value: Any, style: Style) -> list[str]:
     if dataclasses.is_dataclass(value):
         return to_text(value, style).splitlines()
     if isinstance(value, dict):
-        return [f"{name}: {item}" for name, item in value.items()]
+        return [f"{name}: {_cell(item, field)}" for name, item in value.items()]
     if not dataclasses.is_dataclass(value[0]):
         return [f"{field.label}:", *(f"  {_cell(item, field)}" for item in value)]
     if any(isinstance(getattr(value[0], inner.name), tuple) for inner in fields_of(type(value[0]))):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 from ..blocks import read_words
-from ..copies import CERTAIN
+from ..copies import CERTAIN, POSSIBLE
 from ..errors import MemoryFault
 from ..finding import Facts, Finding
 from ..ring import TAGS, RingRecord, read_tags
@@ -42,7 +42,10 @@ def copy_fault(scene: Scene) -> Optional[Finding]:
         return None
     stopped_in_it = scene.frame_in((FUNCTION,)) is not None
     running = scene.process is not None and scene.process.pid & 0xFFFF == fault.process
-    return _finding(scene, fault) if stopped_in_it or running else None
+    if not stopped_in_it and not running:
+        return None
+    # A handled fault explains a later stop at most possibly.
+    return _finding(scene, fault, CERTAIN if stopped_in_it else POSSIBLE)
 
 
 def _last_fault(scene: Scene) -> Optional[CopyFault]:
@@ -62,7 +65,7 @@ def _last_fault(scene: Scene) -> Optional[CopyFault]:
     )  # fmt: skip
 
 
-def _finding(scene: Scene, fault: CopyFault) -> Finding:
+def _finding(scene: Scene, fault: CopyFault, confidence: str) -> Finding:
     routine, phase = routine_and_phase(scene.target, fault.instruction)
     record = _record(scene, fault)
     tag = _tag(scene, fault)
@@ -79,7 +82,7 @@ def _finding(scene: Scene, fault: CopyFault) -> Finding:
         f"source {fault.source:#x}, {fault.remaining} bytes left"
     ]
     evidence += [f"called by {record.caller} ({record.file}:{record.line})"] if record and record.file else []
-    return Finding(summary, RULE, CERTAIN, tuple(evidence), (f"kdbg ring --around {fault.destination:#x}",), facts)
+    return Finding(summary, RULE, confidence, tuple(evidence), (f"kdbg ring --around {fault.destination:#x}",), facts)
 
 
 def _facts(

@@ -43,8 +43,8 @@ def _writer(scene: Scene, victim: Victim) -> Optional[Writer]:
     writer = scene.writer_to(victim.range)
     if writer is None:
         return None
-    # The last write may have put back what belongs there.
-    if scene.canary.verdict == INTACT and writer.store.rest is None:
+    # Nothing is damaged yet, or the last write has put back what belongs there.
+    if scene.canary.verdict == INTACT:
         return None
     return None if is_initialisation(writer, victim) else writer
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import Optional
 
 import pytest
-from stories import DATA, GOOD, GUARD, SOURCE, Kernel, only, scene_of
+from stories import DATA, GOOD, GUARD, PID, SOURCE, Kernel, only, scene_of
 
-from gdb_kdbg.copies import NO_COPY, Coverage
+from gdb_kdbg.aftermath import attribute_afterwards
+from gdb_kdbg.copies import NO_COPY, Coverage, Victim
 from gdb_kdbg.diagnosis import explain
 from gdb_kdbg.finding import Finding
+from gdb_kdbg.ranges import Range
+from gdb_kdbg.ring import read_ring
 from gdb_kdbg.scene import Note
+from gdb_kdbg.units import Address, Size
 
 
 def find(kernel: Kernel, note: Optional[Note] = None) -> Finding:
@@ -199,3 +203,24 @@ def test_a_ring_without_switch_counts_as_switched_on() -> None:
     kernel.process(intact_at=40)
     del kernel.symbols["ucopy_trace_on"]
     assert verdict(kernel) == "program at fault"
+
+
+def overlapping(is_guard: bool) -> str:
+    """A copy was asked to write over half of a word, and its source has changed since."""
+    kernel = Kernel()
+    kernel.copy(GUARD - 4, 8)
+    kernel.put(GUARD - 4, bytes(range(0x71, 0x79)))
+    expected = GOOD.to_bytes(8, "little")
+    victim = Victim(
+        "word", Range(Address(GUARD), Size(8)), kernel.read_memory(Address(GUARD), Size(8)), expected, is_guard
+    )
+    records = read_ring(kernel).records
+    return attribute_afterwards(kernel, records, victim, PID, Coverage(True, "for sure")).verdict
+
+
+def test_no_copy_has_business_in_half_of_a_guard() -> None:
+    assert overlapping(is_guard=True) == "caller at fault"
+
+
+def test_a_copy_to_where_a_canary_is_now_may_be_from_before() -> None:
+    assert overlapping(is_guard=False) == "undecidable"
