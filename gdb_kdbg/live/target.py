@@ -23,6 +23,9 @@ _GONE = ("Remote connection closed", "Remote communication error", "Connection",
 @contextlib.contextmanager
 def gdb_errors() -> Iterator[None]:
     """Turn GDB's errors about the target into kdbg's."""
+    # A stub that died in the middle of a command took its threads along; newer GDBs abort when asked for them again.
+    if gdb.selected_thread() is None:
+        raise TargetUnavailable("the target is gone")
     try:
         yield
     except gdb.MemoryError:

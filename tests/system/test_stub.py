@@ -143,7 +143,7 @@ def test_everything_armed_is_removed(kernels: KernelBuilder, tmp_path: pathlib.P
             "kdbg", "info breakpoints", "continue",
         ])  # fmt: skip
         assert len(output.data("status", 0)["armed"]) == 3 and output.data("status", 1)["armed"] == []
-        assert "removed 3" in output.data("canary")["done"] and "No breakpoints or watchpoints." in output.text
+        assert "removed 3" in output.data("canary")["done"] and "No breakpoints" in output.text
         assert "checked around system calls already" in output.text
         assert "kernel: all processes finished" in guest.serial
 
