@@ -18,6 +18,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 KERNEL_SOURCE = ROOT / "examples" / "kernel"
 DEADLINE = 60.0
+GDB_ABORTS = "inferior_thread: Assertion `current_thread_ != nullptr' failed"
 KernelBuilder = Callable[..., pathlib.Path]
 
 
@@ -64,6 +65,7 @@ def gdb(
     *arguments: str,
     program: str = "gdb",
     json_format: bool = True,
+    may_abort: bool = False,
     environment: Optional[Mapping[str, str]] = None,
     directory: Optional[pathlib.Path] = None,
 ) -> GdbOutput:
@@ -77,6 +79,8 @@ def gdb(
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
         timeout=DEADLINE, cwd=directory or ROOT, env=env,
     )  # fmt: skip
+    if may_abort and GDB_ABORTS in done.stdout:
+        pytest.xfail("this GDB aborts by itself when a stub dies under Inferior.read_memory (seen with GDB 16)")
     assert "internal to GDB" not in done.stdout and done.returncode >= 0, done.stdout
     return GdbOutput(done.stdout, done.returncode)
 
