@@ -14,7 +14,7 @@ def _load():
     from gdb_kdbg.live import plugin
 
     plugin.load()
-    packages = {"elftools": "pyelftools", "capstone": "capstone", "tabulate": "tabulate"}
+    packages = {"elftools": "pyelftools", "capstone": "capstone"}
     missing = [name for module, name in packages.items() if importlib.util.find_spec(module) is None]
     if missing:
         print(f"kdbg: missing for GDB's Python: {', '.join(missing)} (scripts/setup installs them)")

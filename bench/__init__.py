@@ -1,1 +1,1 @@
-"""Measures what kdbg costs: GDB's start-up, packets over a remote stub, and the speed of the guest."""
+"""Measures what kdbg costs: GDB's start-up, packets over a remote stub, what slots take, and the speed of the guest."""

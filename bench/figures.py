@@ -6,7 +6,7 @@ import statistics
 from dataclasses import asdict, dataclass
 from typing import Any, Optional, Sequence
 
-from tabulate import tabulate
+from gdb_kdbg.render.columns import aligned
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,8 @@ def _short(number: float) -> str:
 def table(title: str, figures: Sequence[Figure]) -> str:
     """Return the figures as a table with a heading."""
     headers = ["figure", "measured", "baseline", "ratio", "bar", ""]
-    align = ("left", "right", "right", "right", "right", "left")
-    rows = [figure.row() for figure in figures]
-    return f"{title}\n{tabulate(rows, headers, disable_numparse=True, colalign=align)}\n"
+    columns = list(zip(*(figure.row() for figure in figures)))
+    return "\n".join([title, *aligned(headers, columns, [False, True, True, True, True, False]), ""])
 
 
 def median_ratio(values: Sequence[float], baseline: Sequence[float]) -> float:

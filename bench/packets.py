@@ -12,7 +12,7 @@ from .figures import Figure
 from .machine import boot, build, finish
 
 # A packet no stub knows, so that it has no effect but a place in the log.
-_MARK = "maintenance packet qkdbg.mark"
+MARK = "maintenance packet qkdbg.mark"
 _AT_IOCTL = ("tbreak tty_ioctl", "continue")
 # More copies than the largest ring has records.
 _BUSY = "bench=winsize:10000"
@@ -66,9 +66,15 @@ def _count(kernel: pathlib.Path, case: _Case, command: str) -> int:
     with tempfile.TemporaryDirectory() as directory, boot(kernel, case.words, stub=True) as guest:
         log = pathlib.Path(directory) / "packets"
         output = finish(
-            guest.gdb([*way, _MARK, command, _MARK], before=["source gdbinit.py", f"set remotelogfile {log}"])
+            guest.gdb([*way, MARK, command, MARK], before=["source gdbinit.py", f"set remotelogfile {log}"])
         )
-        parts = re.split(r"^w \+?\$qkdbg\.mark#.*$", log.read_text(errors="replace"), flags=re.MULTILINE)
-    if len(parts) != 3:
+        reads = reads_between_marks(log)
+    if reads is None:
         raise RuntimeError(f"{command} was not reached: {output}")
-    return len(re.findall(r"^w \+?\$[mx][0-9a-f]+,", parts[1], re.MULTILINE))
+    return reads
+
+
+def reads_between_marks(log: pathlib.Path) -> Optional[int]:
+    """Count the reads of memory in GDB's log of a connection, from one MARK to the next; None without two of them."""
+    parts = re.split(r"^w \+?\$qkdbg\.mark#.*$", log.read_text(errors="replace"), flags=re.MULTILINE)
+    return len(re.findall(r"^w \+?\$[mx][0-9a-f]+,", parts[1], re.MULTILINE)) if len(parts) == 3 else None

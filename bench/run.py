@@ -10,12 +10,13 @@ import platform
 import subprocess
 from typing import Optional, Sequence
 
-from . import guest, packets, startup
+from . import guest, packets, slots, startup
 from .figures import Figure, table
 
 _PARTS = {
     "startup": "Start-up of GDB",
     "packets": "Reads of memory over a remote stub (QEMU), each in a fresh GDB; the baseline is what GDB itself needs",
+    "slots": "Slots; the baseline is readelf, for lookups GDB's `info symbol`, for reads one of the whole table",
     "guest": "System calls of the guest; the baseline is a kernel without the probe",
 }
 
@@ -44,6 +45,8 @@ def _measure(part: str, repeats: int) -> Sequence[Figure]:
         return startup.measure(rounds=repeats)
     if part == "packets":
         return packets.measure()
+    if part == "slots":
+        return slots.measure(repeats, skipped=lambda reason: print(f"not measured: {reason}", flush=True))
     return guest.measure(repeats)
 
 

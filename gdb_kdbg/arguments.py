@@ -43,6 +43,14 @@ def add_argument(parser: argparse.ArgumentParser, argument: Argument) -> None:
         )
 
 
+def add_outside(parser: argparse.ArgumentParser, argument: Argument) -> None:
+    """Add an argument to the outside program, where bare words are files and a loaded file is named by an option."""
+    if argument.kind == "objfile":
+        parser.add_argument(f"--{argument.name}", metavar="NAME", help=argument.help)
+    else:
+        add_argument(parser, argument)
+
+
 def parse(command: Command, words: Sequence[str]) -> argparse.Namespace:
     """Parse the words of a command line, or raise KdbgError with argparse's reason."""
     parser = _Parser(prog=f"kdbg {command.name}", add_help=False, allow_abbrev=False)

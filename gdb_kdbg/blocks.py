@@ -6,7 +6,7 @@ such a block cannot be read as a whole is it tried piece by piece.
 
 from __future__ import annotations
 
-from typing import Iterable, Mapping, Optional
+from typing import Iterable, Mapping, Optional, Sequence
 
 from .errors import MemoryFault
 from .target import Memory
@@ -14,6 +14,7 @@ from .units import Address, Size
 
 # QEMU's stub answers at most 2 KiB a packet, so a wider merge would gain nothing.
 MERGE_SPAN = 2048
+_WORD_GAP = 1024
 
 
 def read_pieces(memory: Memory, wanted: Iterable[tuple[Address, Size]]) -> Mapping[Address, Optional[bytes]]:
@@ -45,6 +46,33 @@ def read_words(memory: Memory, address: Address, count: int) -> tuple[int, ...]:
     """Read `count` little-endian 64-bit words in one block, or raise MemoryFault."""
     data = memory.read_memory(address, Size(8 * count))
     return tuple(int.from_bytes(data[i : i + 8], "little") for i in range(0, 8 * count, 8))
+
+
+def read_words_at(memory: Memory, addresses: Sequence[int]) -> list[Optional[int]]:
+    """Read the little-endian 64-bit word at each address, given sorted; None stands for one that cannot be read.
+
+    Words less than 1 KiB apart are read in one piece, however long: over a stub a packet costs more.
+    """
+    values: list[Optional[int]] = []
+    start = 0
+    for index in range(1, len(addresses) + 1):
+        if index == len(addresses) or addresses[index] - addresses[index - 1] > _WORD_GAP:
+            values += _words_of(memory, addresses[start:index])
+            start = index
+    return values
+
+
+def _words_of(memory: Memory, addresses: Sequence[int]) -> Iterable[Optional[int]]:
+    first = addresses[0]
+    try:
+        data = memory.read_memory(Address(first), Size(addresses[-1] + 8 - first))
+    except MemoryFault:
+        if len(addresses) == 1:
+            return [None]
+        # One page of them may be gone; halves find it in few reads.
+        middle = len(addresses) // 2
+        return [*_words_of(memory, addresses[:middle]), *_words_of(memory, addresses[middle:])]
+    return [int.from_bytes(data[a - first : a - first + 8], "little") for a in addresses]
 
 
 def _groups(pieces: list[tuple[Address, Size]]) -> Iterable[list[tuple[Address, Size]]]:

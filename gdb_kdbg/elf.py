@@ -18,7 +18,9 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Iterator, Optional
 
 from . import elf_tables
+from .dynamic_symbols import DynamicSymbols
 from .elf_dynamic import dynamic_symbols
+from .elf_relocations import TYPE_NAMES, Relocations, read_relocations
 from .elf_tables import Content, Header, Note, Section, Segment
 from .errors import BadFile, KdbgError, MemoryFault
 from .intervals import Intervals
@@ -61,7 +63,7 @@ def open_elf(path: str) -> ElfFile:
     return _open(os.path.realpath(path), status.st_size, status.st_mtime_ns, status.st_ino)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def _open(path: str, size: int, modified: int, inode: int) -> ElfFile:
     return ElfFile(path)
 
@@ -167,6 +169,18 @@ class ElfFile:
             pairs = elf_tables.unpack_all(self._header().layout("II", "QQ"), data)
             return tuple((tag, value) for tag, value in takewhile(lambda pair: pair[0], pairs))
 
+    def relocations(self) -> Relocations:
+        """Return the dynamic relocations; empty columns for a file without any; raise BadFile."""
+        return self._relocations
+
+    def dynamic_symbols(self) -> DynamicSymbols:
+        """Return the symbols that the relocations name by index; raise BadFile."""
+        return self._dynamic_symbols
+
+    def relocation_name(self, number: int) -> str:
+        """Return the ABI's name of a relocation type without `R_X86_64_` or the like, hexadecimal if unknown."""
+        return self._relocation_names.get(number, f"{number:#x}")
+
     def symbol_table(self) -> SymbolTable:
         """Return the symbols of `.symtab`, else `.dynsym`, else those the DYNAMIC segment leads to.
 
@@ -226,6 +240,22 @@ class ElfFile:
             return self._content.read(segment.offset + offset, in_file)
         except BadFile as error:
             raise MemoryFault(address, size, str(error)) from error
+
+    @cached_property
+    def _relocations(self) -> Relocations:
+        with guarded(self.path):
+            return read_relocations(self)
+
+    @cached_property
+    def _dynamic_symbols(self) -> DynamicSymbols:
+        with guarded(self.path):
+            return DynamicSymbols(dynamic_symbols(self))
+
+    @cached_property
+    def _relocation_names(self) -> dict[int, str]:
+        table, prefix = TYPE_NAMES.get(self.machine, ("", ""))
+        types = getattr(_elftools("elf.enums"), table) if table else {}
+        return {number: name.replace(prefix, "", 1) for name, number in types.items() if isinstance(number, int)}
 
     @cached_property
     def _symbol_table(self) -> SymbolTable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_right
 from itertools import accumulate
 from typing import Iterator, Sequence
@@ -16,7 +17,8 @@ class Intervals:
         self._starts = starts
         self._ends = ends
         # The highest end up to each interval: where it is at or below the address, nothing further left covers it.
-        self._reach = list(accumulate(ends, max))
+        reach = accumulate(ends, max)
+        self._reach = array(ends.typecode, reach) if isinstance(ends, array) else list(reach)
 
     def covering(self, address: int) -> Iterator[int]:
         """Yield the indices of the intervals that hold an address, the one that starts last first."""

@@ -12,20 +12,21 @@ import re
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Iterable, Optional, Sequence
+    from typing import Any, Callable, Optional, Sequence
 
     from .session import Session
 
     Run = Callable[[Session, Any], object]
 
-MODULES = ("status", "ring", "canary", "watch", "why")
+MODULES = ("status", "ring", "canary", "watch", "got", "reloc", "why")
 
 
 class Argument:
     """One argument of a command: an option if its name starts with `--`, else a positional one.
 
-    `kind` is `flag`, `text`, `count`, `address` (an expression of the target language inside GDB, a number or a symbol
-    outside) or `file`; it decides parsing and completion. A positional argument is optional unless `required`.
+    `kind` is `flag`, `text`, `count`, `number`, `glob`, `address` (an expression of the target language inside GDB, a
+    number or a symbol outside), `objfile` (a loaded file; outside GDB an option) or `file`; it decides parsing and
+    completion. A positional argument is optional unless `required`.
     """
 
     def __init__(
@@ -176,19 +177,21 @@ def command(
     return declare
 
 
-def candidates(command: Command, typed_words: Iterable[str]) -> Sequence[str]:
-    """Return the words that may come next: options not yet given, and the choices of positional arguments."""
-    given = set(typed_words)
+def candidates(command: Command, typed_words: Sequence[str], objfiles: Sequence[str] = ()) -> Sequence[str]:
+    """Return the words that may come next: the choices of the option just typed, else options not yet given, the
+    choices of positional arguments, and the names of loaded files where one is asked for."""
     words: list[str] = []
     for argument in command.arguments:
-        if argument.is_option and argument.name not in given:
+        if argument.is_option and argument.choices and typed_words and typed_words[-1] == argument.name:
+            return argument.choices
+        if argument.is_option and argument.name not in typed_words:
             words.append(argument.name)
         elif not argument.is_option:
-            words.extend(argument.choices)
+            words.extend(objfiles if argument.kind == "objfile" else argument.choices)
     return words
 
 
-def complete(command: Command, text: str, word: Optional[str]) -> Optional[Sequence[str]]:
+def complete(command: Command, text: str, word: Optional[str], objfiles: Sequence[str] = ()) -> Optional[Sequence[str]]:
     """Complete a command line as GDB's `Command.complete` wants it.
 
     GDB breaks words at `-` and asks with `word` None first, so each answer is cut to what stands behind the part
@@ -198,5 +201,5 @@ def complete(command: Command, text: str, word: Optional[str]) -> Optional[Seque
         return None
     typed = text.rsplit(" ", 1)[-1]
     before = len(typed) - len(word)
-    words = candidates(command, text.split()[:-1] if typed else text.split())
+    words = candidates(command, text.split()[:-1] if typed else text.split(), objfiles)
     return [candidate[before:] for candidate in words if candidate.startswith(typed)]

@@ -45,6 +45,10 @@ class Session(Protocol):
         """The target, or raise TargetUnavailable."""
         ...
 
+    def files_target(self) -> Target:
+        """The target, or where no program runs the loaded files alone (kind `file`), or raise TargetUnavailable."""
+        ...
+
     @property
     def settings(self) -> Mapping[str, str]:
         """The values of the settings by name."""
@@ -55,6 +59,10 @@ class Session(Protocol):
 
     def live_target(self) -> LiveTarget:
         """The target if it can be changed, or raise NotSupported."""
+        ...
+
+    def progress(self, text: str) -> None:
+        """Tell the user what a command that takes long is at."""
         ...
 
     def evaluate(self, expression: str) -> Address:

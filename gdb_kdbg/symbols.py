@@ -54,6 +54,14 @@ class Symbols:
                 return symbol, Size(runtime_address - symbol.address)
         return None
 
+    def name_at(self, runtime_address: int) -> Optional[tuple[str, int, Objfile]]:
+        """Return name, offset and objfile of what `at` finds; some microseconds each, for tables of addresses."""
+        for objfile, elf in self.holders(runtime_address):
+            found = elf.symbol_table().name_at(runtime_address - objfile.load_bias)
+            if found is not None:
+                return found[0], found[1], objfile
+        return None
+
     def nearest(self, runtime_address: int) -> Optional[Symbol]:
         """Return the nearest symbol of any kind at or below an address, in the same section."""
         for objfile, elf in self.holders(runtime_address):

@@ -7,6 +7,7 @@ from typing import Callable, Mapping, Optional
 import gdb
 
 from ..errors import KdbgError, NotSupported
+from ..file_target import FileTarget
 from ..ranges import Range
 from ..ring_layout import parse_wish
 from ..scene import Note, Scene
@@ -15,6 +16,7 @@ from ..syscalls import EXIT, SystemCallChecker, find_path
 from ..target import LiveTarget, Target
 from ..units import Address
 from .guest_dumps import GuestDumps
+from .objfiles import loaded_objfiles
 from .settings import setting_values
 from .stops import Armed, readable
 from .target import GdbTarget, evaluate
@@ -37,6 +39,12 @@ class GdbSession:
         self._target.require_stopped()
         return self._dumps.open(self._target) or self._target
 
+    def files_target(self) -> Target:
+        """The target, or GDB's files where no program runs."""
+        if gdb.selected_thread() is not None:
+            return self.target
+        return FileTarget(loaded_objfiles())
+
     @property
     def settings(self) -> Mapping[str, str]:
         return setting_values()
@@ -47,6 +55,11 @@ class GdbSession:
         if target.kind == "core dump":
             raise NotSupported("a core dump cannot be changed or run: this needs a live target")
         return target
+
+    def progress(self, text: str) -> None:
+        """Write to GDB's error stream, so that what is piped stays clean."""
+        gdb.write(f"kdbg: {text}\n", gdb.STDERR)
+        gdb.flush(gdb.STDERR)
 
     def evaluate(self, expression: str) -> Address:
         return evaluate(expression)

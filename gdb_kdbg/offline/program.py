@@ -7,7 +7,7 @@ import os
 import sys
 from typing import Optional, Sequence
 
-from ..arguments import add_argument
+from ..arguments import add_outside
 from ..errors import KdbgError
 from ..registry import SETTINGS, Command, commands
 from ..render.json import error_to_json, to_json
@@ -54,7 +54,7 @@ def _parser(known: dict[str, Command]) -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         for argument in command.arguments:
-            add_argument(sub, argument)
+            add_outside(sub, argument)
         _add_common(sub)
     return parser
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Mapping, NoReturn, Optional, Sequence
 
 from ..dumps.core import CoreTarget
 from ..errors import KdbgError, NotSupported, SymbolNotFound, TargetUnavailable
+from ..file_target import FileTarget
 from ..ranges import Range
 from ..registry import SETTINGS
 from ..scene import Scene
 from ..session import Guards
-from ..target import LiveTarget, Target
+from ..target import LiveTarget, Objfile, Target
 from ..units import Address, address
 
 
@@ -19,6 +21,7 @@ class OfflineSession:
 
     def __init__(self, core: Optional[str], files: Sequence[str], settings: Mapping[str, str]) -> None:
         self._target = CoreTarget.open(core, files) if core else None
+        self._files = tuple(files)
         self._settings = {setting.name: settings.get(setting.name, setting.default) for setting in SETTINGS}
         self.guards = Guards()
 
@@ -28,12 +31,23 @@ class OfflineSession:
             raise TargetUnavailable("no target: name a core dump with --core FILE")
         return self._target
 
+    def files_target(self) -> Target:
+        """The core dump, or the files that were named."""
+        if self._target is None and self._files:
+            return FileTarget([Objfile(path, 0) for path in self._files])
+        return self.target
+
     @property
     def settings(self) -> Mapping[str, str]:
         return self._settings
 
     def scene(self) -> Scene:
         return Scene(self.target, self.settings, self.guards)
+
+    def progress(self, text: str) -> None:
+        """Write to the terminal, if there is one."""
+        if sys.stderr.isatty():
+            print(f"kdbg: {text}", file=sys.stderr)
 
     def evaluate(self, expression: str) -> Address:
         """Evaluate `NUMBER`, `SYMBOL` or `$register`, with `+NUMBER` or `-NUMBER` behind it."""
@@ -45,12 +59,13 @@ class OfflineSession:
             return int(word, 0)
         except ValueError:
             pass
+        target = self.files_target()
         if word.startswith("$"):
-            register = self.target.register(word[1:])
+            register = target.register(word[1:])
             if register is None:
                 raise KdbgError(f"no register {word!r} in this dump")
             return register
-        symbol = self.target.symbol(word.lstrip("&"))
+        symbol = target.symbol(word.lstrip("&"))
         if symbol is None:
             raise SymbolNotFound(f"cannot evaluate {expression!r} outside GDB: no symbol {word!r}")
         return symbol.address

@@ -5,18 +5,20 @@ Addresses and 64-bit values are strings `"0x..."`, since JavaScript loses bits a
 
 from __future__ import annotations
 
-import dataclasses
 import json
+from operator import attrgetter
 from typing import Any, Sequence
 
-from ..units import hexadecimal
-from .fields import fields_of
+from ..units import ADDRESS_MASK, hexadecimal
+from .fields import fields_of, is_record
 
 SCHEMA = 1
+_NONE = type(None)
+_AS_THEY_ARE = frozenset((str, bool, float, _NONE))
 
 
 def to_json(command: str, result: Any) -> str:
-    """Render a result dataclass as one line of JSON."""
+    """Render a result as one line of JSON."""
     data = _plain(result, False)
     problems = data.pop("problems", [])
     return json.dumps({"schema": SCHEMA, "command": command, "data": data, "problems": problems})
@@ -28,10 +30,10 @@ def error_to_json(command: str, message: str) -> str:
 
 
 def _plain(value: Any, is_hexadecimal: bool) -> Any:
-    if dataclasses.is_dataclass(value):
-        return _object(value)
+    if is_record(value):
+        return _objects([value])[0]
     if isinstance(value, (tuple, list)):
-        return [_plain(item, is_hexadecimal) for item in value]
+        return _all_plain(value, is_hexadecimal)
     if isinstance(value, dict):
         return {name: _plain(item, is_hexadecimal) for name, item in value.items()}
     if is_hexadecimal and isinstance(value, int) and not isinstance(value, bool):
@@ -39,10 +41,24 @@ def _plain(value: Any, is_hexadecimal: bool) -> Any:
     return value
 
 
-def _object(value: Any) -> dict[str, Any]:
+# Thousands of rows are quick only if it is decided once a column, not once a value, what to do.
+def _all_plain(values: Sequence[Any], is_hexadecimal: bool) -> Sequence[Any]:
+    kinds = set(map(type, values))
+    if kinds <= _AS_THEY_ARE or (kinds <= {int, _NONE} and not is_hexadecimal):
+        return values
+    if kinds <= {int, _NONE}:
+        return [None if value is None else f"{value & ADDRESS_MASK:#x}" for value in values]
+    if len(kinds) == 1 and is_record(values[0]):
+        return _objects(values)
+    return [_plain(value, is_hexadecimal) for value in values]
+
+
+def _objects(records: Sequence[Any]) -> list[dict[str, Any]]:
+    fields = fields_of(type(records[0]))
+    names = [field.name for field in fields]
+    columns = [_all_plain(list(map(attrgetter(field.name), records)), field.is_hexadecimal) for field in fields]
+    objects = [dict(zip(names, row)) for row in zip(*columns)] if fields else [{} for _ in records]
     # A sparse object (facts of a finding) leaves out what it does not know.
-    sparse = getattr(value, "SPARSE", False)
-    pairs: Sequence[tuple[str, Any]] = [
-        (field.name, _plain(getattr(value, field.name), field.is_hexadecimal)) for field in fields_of(type(value))
-    ]
-    return {name: item for name, item in pairs if not (sparse and item is None)}
+    if getattr(records[0], "SPARSE", False):
+        return [{name: item for name, item in pairs.items() if item is not None} for pairs in objects]
+    return objects

@@ -1,18 +1,19 @@
 """Results as text: scalars as labelled lines, rows as a table, findings as paragraphs.
 
-The only importer of tabulate.
+Rows that have rows themselves are shown one after the other, each with its own scalars and tables.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import textwrap
+from operator import attrgetter
 from typing import Any, Callable, Iterable, Sequence
 
-from ..errors import KdbgError
-from .fields import Field, fields_of
+from .columns import aligned
+from .fields import Field, fields_of, is_record
 
 WIDTH = 110
+_NONE = type(None)
 Style = Callable[[str, str], str]
 
 
@@ -22,13 +23,13 @@ def plain(text: str, role: str) -> str:
 
 
 def to_text(result: Any, style: Style = plain) -> str:
-    """Render a result dataclass as text without a final newline."""
+    """Render a result as text without a final newline."""
     lines: list[str] = []
     scalars = [field for field in fields_of(type(result)) if _is_scalar(result, field)]
     lines += _labelled(result, scalars, style)
     for field in fields_of(type(result)):
         value = getattr(result, field.name)
-        if field in scalars or field.name == "problems" or not value or field.metadata.get("text") is False:
+        if field in scalars or field.name == "problems" or not value or not field.in_text:
             continue
         lines += ["", *_rows(field, value, style)] if lines else _rows(field, value, style)
     lines += [style(f"problem: {problem}", "problem") for problem in getattr(result, "problems", ())]
@@ -37,64 +38,85 @@ def to_text(result: Any, style: Style = plain) -> str:
 
 def _is_scalar(result: Any, field: Field) -> bool:
     value = getattr(result, field.name)
-    return not isinstance(value, (tuple, dict)) and not dataclasses.is_dataclass(value)
+    return not isinstance(value, (tuple, dict)) and not is_record(value)
 
 
 def _labelled(result: Any, fields: Sequence[Field], style: Style) -> list[str]:
-    shown = [(field, getattr(result, field.name)) for field in fields if field.metadata.get("text") is not False]
+    shown = [(field, getattr(result, field.name)) for field in fields if field.in_text]
     shown = [(field, value) for field, value in shown if value not in (None, "")]
     width = max((len(field.label) for field, _ in shown), default=0) + 1
     return [f"{field.label + ':':<{width}} {style(_cell(value, field), field.name)}" for field, value in shown]
 
 
 def _rows(field: Field, value: Any, style: Style) -> list[str]:
-    if dataclasses.is_dataclass(value):
+    if is_record(value):
         return to_text(value, style).splitlines()
     if isinstance(value, dict):
         return [f"{name}: {_cell(item, field)}" for name, item in value.items()]
-    if not dataclasses.is_dataclass(value[0]):
+    if not is_record(value[0]):
         return [f"{field.label}:", *(f"  {_cell(item, field)}" for item in value)]
-    if any(isinstance(getattr(value[0], inner.name), tuple) for inner in fields_of(type(value[0]))):
-        return [line for item in value for line in [*_paragraph(item, style), ""]][:-1]
+    inner = fields_of(type(value[0]))
+    if any(within.has_rows and within.in_text for within in inner):
+        return _separated(to_text(item, style).splitlines() for item in value)
+    if any(isinstance(getattr(value[0], within.name), tuple) for within in inner):
+        return _separated(_paragraph(item, style) for item in value)
     return _table(value)
 
 
+def _separated(blocks: Iterable[Sequence[str]]) -> list[str]:
+    return [line for block in blocks for line in (*block, "")][:-1]
+
+
 def _table(rows: Sequence[Any]) -> list[str]:
-    try:
-        from tabulate import tabulate
-    except ImportError:
-        raise KdbgError("tabulate is missing for this python: run scripts/setup, or set the format to json") from None
-    columns = [field for field in fields_of(type(rows[0])) if _has_column(rows, field)]
-    cells = [[_row_cell(row, field) for field in columns] for row in rows]
-    headers = [field.label for field in columns]
-    align = ["right" if _is_number(rows, field) else "left" for field in columns]
-    return tabulate(cells, headers, tablefmt="simple", colalign=align, disable_numparse=True).splitlines()
+    fields = [field for field in fields_of(type(rows[0])) if field.in_text and field.name != "line"]
+    columns = [(field, _values(rows, field)) for field in fields]
+    shown = [(field, values) for field, values in columns if not _is_blank(values)]
+    return aligned(
+        [field.label for field, _ in shown],
+        [_texts(values, field) for field, values in shown],
+        [_kinds(values) <= {int, bool, _NONE} for _, values in shown],
+    )
 
 
-def _has_column(rows: Iterable[Any], field: Field) -> bool:
-    if field.metadata.get("text") is False or field.name == "line":
-        return False
-    return any(not _is_blank(getattr(row, field.name)) for row in rows)
-
-
-def _is_blank(value: Any) -> bool:
-    # 0 is a value, False is the absence of a mark.
-    return value is None or value is False or value in ("", {})
-
-
-def _row_cell(row: Any, field: Field) -> str:
-    value = getattr(row, field.name)
+def _values(rows: Sequence[Any], field: Field) -> Sequence[Any]:
+    values = list(map(attrgetter(field.name), rows))
     # A source place is one thing to a reader: `file` takes `line` with it.
-    if field.name == "file" and value and getattr(row, "line", None):
-        return f"{value}:{row.line}"
+    if field.name == "file":
+        lines = [getattr(row, "line", None) for row in rows]
+        return [f"{value}:{line}" if value and line else value for value, line in zip(values, lines)]
+    if "unless" in field.metadata:
+        name, unwanted = field.metadata["unless"]
+        others = map(attrgetter(name), rows)
+        return [None if other == unwanted else value for value, other in zip(values, others)]
+    return values
+
+
+def _kinds(values: Iterable[Any]) -> set[type]:
+    return set(map(type, values))
+
+
+def _is_blank(values: Sequence[Any]) -> bool:
+    # 0 is a value, False is the absence of a mark.
+    return not any(values) and _kinds(values) <= {_NONE, bool, str, dict}
+
+
+# What to do is decided once a column: decided once a cell, it takes ten times as long.
+def _texts(values: Sequence[Any], field: Field) -> Sequence[str]:
+    kinds = _kinds(values)
+    if kinds <= {str, _NONE}:
+        return [value or "" for value in values]
+    if kinds <= {int, _NONE} and "within" not in field.metadata:
+        if field.is_hexadecimal:
+            return ["" if value is None else f"{value:#018x}" for value in values]
+        return ["" if value is None else str(value) for value in values]
+    return [_row_cell(value, field) for value in values]
+
+
+def _row_cell(value: Any, field: Field) -> str:
     if isinstance(value, bool):
         return field.label if value else ""
     far = isinstance(value, int) and abs(value) > field.metadata.get("within", abs(value))
     return "" if value is None or far else _cell(value, field)
-
-
-def _is_number(rows: Iterable[Any], field: Field) -> bool:
-    return all(isinstance(getattr(row, field.name), (int, type(None))) for row in rows)
 
 
 def _cell(value: Any, field: Field) -> str:
@@ -111,7 +133,7 @@ def _paragraph(item: Any, style: Style) -> list[str]:
     lines: list[str] = []
     for field in fields_of(type(item)):
         value = getattr(item, field.name)
-        if field.metadata.get("text") is False or value in (None, "", ()):
+        if not field.in_text or value in (None, "", ()):
             continue
         if isinstance(value, tuple):
             lines.append(f"  {field.label}:")

@@ -32,7 +32,7 @@ def test_missing_packages_are_named_in_one_line(tmp_path: pathlib.Path) -> None:
     hidden = "python import sys; sys.path = [p for p in sys.path if 'dist-packages' not in p]"
     text = plain_gdb("-ex", hidden, "-ex", f"source {script}", "-ex", "kdbg", "-ex", "print 6*7", directory=tmp_path)
     lines = text.splitlines()
-    assert lines[0] == "kdbg: missing for GDB's Python: pyelftools, capstone, tabulate (scripts/setup installs them)"
+    assert lines[0] == "kdbg: missing for GDB's Python: pyelftools, capstone (scripts/setup installs them)"
     assert "$1 = 42" in lines and "Traceback" not in text
 
 

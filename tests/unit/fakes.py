@@ -158,6 +158,12 @@ class FakeSession:
             raise TargetUnavailable("no target: run a program first")
         return self._target
 
+    def files_target(self) -> Target:
+        return self.target
+
+    def progress(self, text: str) -> None:
+        pass
+
     def live_target(self) -> LiveTarget:
         if not self.is_live or self._target is None:
             raise NotSupported("a core dump cannot be changed or run: this needs a live target")

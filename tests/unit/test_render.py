@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Mapping, Optional
+from typing import Annotated, Any, ClassVar, Mapping, NamedTuple, Optional
 
 from gdb_kdbg.finding import Facts, Finding, WhyReport
+from gdb_kdbg.render.columns import aligned
 from gdb_kdbg.render.json import error_to_json, to_json
 from gdb_kdbg.render.table import to_text
 from gdb_kdbg.units import Address, Count, LinkAddress, Size, Word
@@ -53,6 +54,43 @@ class Sparse:
 class Outer:
     facts: Sparse
     dense: Row
+
+
+class Slot(NamedTuple):
+    slot: Annotated[Address, {"label": "address"}]
+    status: str
+    expected: Annotated[Optional[LinkAddress], {"unless": ("status", "resolved")}] = None
+    secret: Annotated[Size, {"text": False}] = Size(0)
+
+
+@dataclass(frozen=True)
+class Objfile:
+    name: str
+    bias: Annotated[Address, {"label": "load bias"}]
+    slots: tuple[Slot, ...] = ()
+    notes: tuple[str, ...] = ()
+    raw: Annotated[tuple[Slot, ...], {"text": False}] = ()
+
+
+@dataclass(frozen=True)
+class Objfiles:
+    total: Count
+    objfiles: tuple[Objfile, ...]
+
+
+@dataclass(frozen=True)
+class Slots:
+    slots: tuple[Slot, ...]
+
+
+@dataclass(frozen=True)
+class Places:
+    first: Slot
+    rows: tuple[Optional[Slot], ...] = ()
+
+
+LIBC = Objfile("libc", Address(16), (Slot(Address(1), "lazy"),), ("one", "two"))
+EMPTY = Objfile("empty", Address(32))
 
 
 def json_of(result: Any) -> dict[str, Any]:
@@ -235,3 +273,90 @@ def test_a_style_sees_each_text_with_its_role() -> None:
     text = to_text(Report("buf", problems=("bad",)), style)
     assert "symbol: <buf>" in text and "<problem: bad>" in text
     assert ("buf", "symbol") in seen and ("problem: bad", "problem") in seen
+
+
+def test_columns_have_a_header_dashes_and_no_blanks_at_the_ends() -> None:
+    assert aligned(["#", "name"], [["1", "22"], ["a", "longer than this"]], [True, False]) == [
+        "  #  name",
+        "---  ----------------",
+        "  1  a",
+        " 22  longer than this",
+    ]
+
+
+def test_columns_leave_marks_of_formatting_alone() -> None:
+    assert aligned(["%d"], [["%s", "{}", "100%"]], [False]) == ["%d", "----", "%s", "{}", "100%"]
+
+
+def test_columns_may_be_empty() -> None:
+    assert aligned(["a"], [[]], [False]) == ["a", "---"]
+
+
+def test_rows_may_be_named_tuples_whose_metadata_stands_behind_the_type() -> None:
+    text = to_text(Slots((Slot(Address(1), "lazy", LinkAddress(2), Size(77)),)))
+    header, _, row = text.splitlines()
+    assert header.split() == ["address", "status", "expected"]
+    assert row.split() == [f"{1:#018x}", "lazy", f"{2:#018x}"]
+
+
+def test_json_of_named_tuples_has_the_names_and_forms_of_their_fields() -> None:
+    data = json_of(Slots((Slot(Address(1), "lazy"),)))["data"]
+    assert data == {"slots": [{"slot": "0x1", "status": "lazy", "expected": None, "secret": 0}]}
+
+
+def test_a_named_tuple_alone_is_shown_like_a_result() -> None:
+    assert lines_of(Places(Slot(Address(1), "lazy"))) == [f"address: {1:#018x}", "status:  lazy"]
+    assert json_of(Places(Slot(Address(1), "lazy"), (None,)))["data"]["rows"] == [None]
+
+
+def test_a_cell_is_blank_where_another_field_says_so() -> None:
+    rows = (Slot(Address(1), "resolved", LinkAddress(5)), Slot(Address(2), "lazy", LinkAddress(6)))
+    text = to_text(Slots(rows))
+    assert f"{5:#018x}" not in text and f"{6:#018x}" in text
+    assert [slot["expected"] for slot in json_of(Slots(rows))["data"]["slots"]] == ["0x5", "0x6"]
+
+
+def test_a_column_that_is_blank_in_all_rows_for_that_reason_is_left_out() -> None:
+    assert "expected" not in to_text(Slots((Slot(Address(1), "resolved", LinkAddress(5)),)))
+
+
+def test_rows_that_have_rows_show_their_scalars_and_then_their_table() -> None:
+    assert lines_of(Objfiles(Count(1), (LIBC, EMPTY))) == [
+        "total: 1",
+        "",
+        "name:      libc",
+        f"load bias: {16:#018x}",
+        "",
+        "           address  status",
+        "------------------  --------",
+        f"{1:#018x}  lazy",
+        "",
+        "notes:",
+        "  one",
+        "  two",
+        "",
+        "name:      empty",
+        f"load bias: {32:#018x}",
+    ]
+
+
+def test_json_of_rows_that_have_rows_keeps_all_of_them() -> None:
+    first, second = json_of(Objfiles(Count(1), (LIBC, EMPTY)))["data"]["objfiles"]
+    assert (first["bias"], first["slots"][0]["slot"], first["notes"]) == ("0x10", "0x1", ["one", "two"])
+    assert second == {"name": "empty", "bias": "0x20", "slots": [], "notes": [], "raw": []}
+
+
+def test_rows_meant_for_scripts_make_no_table() -> None:
+    text = to_text(Objfiles(Count(1), (Objfile("x", Address(0), raw=(Slot(Address(9), "lazy"),)),)))
+    assert "lazy" not in text
+
+
+def test_a_table_of_mixed_values_has_each_in_its_form() -> None:
+    @dataclass(frozen=True)
+    class Mixed:
+        value: Any
+
+    rows = tuple(Mixed(value) for value in (None, True, False, 3, 1.5, "x", {"cpu": 3}))
+    assert [line.strip() for line in to_text(Slots(rows)).splitlines()[2:]] == [  # type: ignore[arg-type]
+        "", "value", "", "3", "1.5", "x", "cpu=3",
+    ]  # fmt: skip

@@ -1,0 +1,83 @@
+"""The dynamic symbols of one ELF file by index, as relocations name them, and its definitions by name."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import NamedTuple, Sequence
+
+from .errors import BadFile
+from .symbol_table import KINDS, RawSymbols, entries_of
+from .units import LinkAddress, Size
+
+_SHN_UNDEF = 0
+_WEAK, _LOCAL = 2, 0
+# Names may share the tails of strings, so that a small hostile table could unfold to gigabytes.
+_NAME_LIMIT = 1 << 16
+_NAMES_LIMIT = 64 << 20
+
+
+class DynamicSymbol(NamedTuple):
+    """An entry of the dynamic symbol table; `kind` is NOTYPE, OBJECT, FUNC, IFUNC, TLS, or empty for others."""
+
+    name: str
+    address: LinkAddress
+    size: Size
+    kind: str
+    is_defined: bool
+    is_weak: bool
+    is_local: bool
+
+
+NO_SYMBOL = DynamicSymbol("", LinkAddress(0), Size(0), "", False, False, False)
+
+
+class DynamicSymbols:
+    """The table that the DYNAMIC segment leads to."""
+
+    def __init__(self, raw: RawSymbols) -> None:
+        self._raw = raw
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> DynamicSymbol:
+        """Return the symbol of an index; one that is not in the table, or 0, has no name."""
+        return self._symbols[index] if 0 < index < len(self._rows) else NO_SYMBOL
+
+    def definitions(self, name: str) -> Sequence[DynamicSymbol]:
+        """Return what the file offers under a name: each version, and the PLT entry that stands for a function."""
+        return [self._symbols[index] for index in self._by_name.get(name, ())]
+
+    @cached_property
+    def _rows(self) -> list[tuple[int, ...]]:
+        return list(entries_of(self._raw))
+
+    @cached_property
+    def _symbols(self) -> list[DynamicSymbol]:
+        limit = _NAMES_LIMIT + 4 * len(self._raw.strings)
+        symbols = []
+        for row in self._rows:
+            symbols.append(self._symbol(row))
+            limit -= len(symbols[-1].name)
+            if limit < 0:
+                raise BadFile("its dynamic symbols' names unfold to more than they may")
+        return symbols
+
+    # A non-PIE program that takes a function's address gives its own PLT entry as the undefined symbol's value.
+    @cached_property
+    def _by_name(self) -> dict[str, list[int]]:
+        found: dict[str, list[int]] = {}
+        for index, symbol in enumerate(self._symbols):
+            if symbol.name and not symbol.is_local and (symbol.is_defined or symbol.address):
+                found.setdefault(symbol.name, []).append(index)
+        return found
+
+    def _symbol(self, row: tuple[int, ...]) -> DynamicSymbol:
+        name, info, section, value, size = row
+        binding, strings = info >> 4, self._raw.strings
+        end = strings.find(b"\0", name, name + _NAME_LIMIT)
+        text = strings[name:end].decode("utf-8", "backslashreplace") if end >= 0 else ""
+        kind = KINDS.get(info & 15, "")
+        return DynamicSymbol(
+            text, LinkAddress(value), Size(size), kind, section != _SHN_UNDEF, binding == _WEAK, binding == _LOCAL
+        )

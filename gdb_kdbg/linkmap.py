@@ -1,0 +1,212 @@
+"""What a process itself knows of its loaded files: the auxiliary vector and the dynamic linker's list.
+
+Sources: gABI "Program Loading" and "Dynamic Section"; the vector's entries of the x86-64 psABI; `struct r_debug` and
+`struct link_map` of <link.h>, whose beginnings glibc and musl share. All of it is the process's own memory, so nothing
+of it is trusted further than it can be checked.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Iterator, Mapping, NamedTuple, Optional, Sequence
+
+from .elf import ElfFile
+from .errors import MemoryFault
+from .target import Memory, Target
+from .units import ADDRESS_MASK, KERNEL_HALF, Address, Size
+
+AT_PHDR, AT_PHENT, AT_PHNUM, AT_BASE, AT_ENTRY, AT_EXECFN, AT_SYSINFO_EHDR = 3, 4, 5, 7, 9, 31, 33
+_PT_LOAD, _PT_DYNAMIC, _PT_INTERP, _PT_PHDR = 1, 2, 3, 6
+_DT_DEBUG = 21
+_EXEC = 2
+_FILE_HEADER, _PROGRAM_HEADER = 64, 56
+_SEGMENTS, _OBJECTS, _NAMESPACES = 512, 4096, 16
+_DYNAMIC_SIZE, _NAME_SIZE = 1 << 16, 4096
+_PAGE = 4096
+
+
+class LoadedObject(NamedTuple):
+    """A file as the process says it is loaded: the name it was opened by, and runtime minus link-time address.
+
+    `dynamic_address` is where its dynamic section is, `entry` its entry point; 0 where that is not known.
+    """
+
+    name: str
+    load_bias: int
+    dynamic_address: int = 0
+    entry: int = 0
+
+
+class _Program(NamedTuple):
+    bias: int
+    dynamic: tuple[int, int]
+    interpreter: tuple[int, int]
+
+
+def loaded_objects(target: Target) -> Sequence[LoadedObject]:
+    """List the main program first, then what the dynamic linker has loaded, in the order of its lookups.
+
+    Before it has made its list there are only the program and the dynamic linker itself. Empty for a kernel, and where
+    the memory says nothing.
+    """
+    auxiliary = target.auxiliary_vector()
+    pages = _Pages(target)
+    program = _program(pages, auxiliary)
+    if program is None:
+        return ()
+    name = pages.text(auxiliary.get(AT_EXECFN, 0))
+    dynamic = program.dynamic[0] + program.bias if program.dynamic[0] else 0
+    main = LoadedObject(name, program.bias, dynamic & ADDRESS_MASK, auxiliary.get(AT_ENTRY, 0))
+    listed = list(_listed(pages, _debug_address(pages, program)))
+    # The head of the list is the program; ld.so may have it under a name of its own.
+    others = [other for other in listed if other.dynamic_address != main.dynamic_address]
+    others = [other for other in others if other.load_bias != auxiliary.get(AT_SYSINFO_EHDR)]
+    return main, *(others or _interpreter(pages, program, auxiliary))
+
+
+def is_same_file(memory: Memory, elf: ElfFile, load_bias: int) -> bool:
+    """Tell whether memory shows an ELF file at a load bias: by its file header, which is mapped with its first segment.
+
+    Memory that cannot be read, and files whose header is not mapped, are taken to agree. One read.
+    """
+    first = next((s for s in elf.loaded if s.offset == 0 and s.file_size >= _FILE_HEADER), None)
+    if first is None:
+        return True
+    try:
+        mapped = memory.read_memory(Address(first.address + load_bias & ADDRESS_MASK), Size(_FILE_HEADER))
+    except MemoryFault:
+        return True
+    header = elf.read_file(0, _FILE_HEADER)
+    # Stripping moves the section headers: e_shoff at 40, e_shentsize to e_shstrndx from 58.
+    return (mapped[:40], mapped[48:58]) == (header[:40], header[48:58])
+
+
+def agrees(elf: ElfFile, loaded: LoadedObject) -> bool:
+    """Tell whether a file can be what was loaded: its entry point or its dynamic section lies where memory has it."""
+    if loaded.entry:
+        return elf.entry + loaded.load_bias == loaded.entry
+    dynamic = next((s.address for s in elf.segments if s.type == "DYNAMIC"), None)
+    if loaded.dynamic_address and dynamic is not None:
+        return (dynamic + loaded.load_bias) & ADDRESS_MASK == loaded.dynamic_address
+    return not loaded.dynamic_address
+
+
+def _program(pages: _Pages, auxiliary: Mapping[int, int]) -> Optional[_Program]:
+    start, count = auxiliary.get(AT_PHDR, 0), auxiliary.get(AT_PHNUM, 0)
+    if not start or not 0 < count <= _SEGMENTS or auxiliary.get(AT_PHENT) != _PROGRAM_HEADER:
+        return None
+    table = pages.read(start, count * _PROGRAM_HEADER)
+    if table is None:
+        return None
+    found: dict[int, tuple[int, int]] = {}
+    for kind, _, offset, address, _, file_size, _, _ in struct.iter_unpack("<IIQQQQQQ", table):
+        if kind != _PT_LOAD or offset == 0:
+            found.setdefault(kind, (address, file_size))
+    bias = _program_bias(pages, auxiliary, found)
+    if bias is None:
+        return None
+    return _Program(bias, found.get(_PT_DYNAMIC, (0, 0)), found.get(_PT_INTERP, (0, 0)))
+
+
+# By PT_PHDR; a static program of GNU ld has none, but its file header in front of the program headers.
+def _program_bias(
+    pages: _Pages, auxiliary: Mapping[int, int], segments: Mapping[int, tuple[int, int]]
+) -> Optional[int]:
+    start = auxiliary[AT_PHDR]
+    if _PT_PHDR in segments:
+        return start - segments[_PT_PHDR][0]
+    header = pages.read(start - _FILE_HEADER, _FILE_HEADER)
+    if header is None or header[:4] != b"\x7fELF" or _PT_LOAD not in segments:
+        return None
+    kind, entry, offset = struct.unpack_from("<H6xQQ", header, 16)
+    bias = 0 if kind == _EXEC else start - _FILE_HEADER - segments[_PT_LOAD][0]
+    is_consistent = offset == _FILE_HEADER and entry + bias == auxiliary.get(AT_ENTRY, entry + bias)
+    return bias if is_consistent else None
+
+
+def _debug_address(pages: _Pages, program: _Program) -> int:
+    address, size = program.dynamic
+    data = pages.read(address + program.bias, min(size, _DYNAMIC_SIZE) & ~15) if size else None
+    for tag, value in struct.iter_unpack("<QQ", data or b""):
+        if not tag:
+            break
+        if tag == _DT_DEBUG:
+            return int(value)
+    return 0
+
+
+def _listed(pages: _Pages, debug_address: int) -> Iterator[LoadedObject]:
+    seen: set[int] = set()
+    for _ in range(_NAMESPACES):  # Each namespace of dlmopen has a list of its own, from version 2 on.
+        data = pages.read(debug_address, 40) if debug_address else None
+        if data is None:
+            return
+        version, head = struct.unpack_from("<I4xQ", data)
+        if version == 0:
+            return
+        yield from _list_of(pages, head, seen)
+        following = pages.read(debug_address + 40, 8) if version >= 2 else None
+        debug_address = int.from_bytes(following or b"", "little")
+
+
+def _list_of(pages: _Pages, node: int, seen: set[int]) -> Iterator[LoadedObject]:
+    while node and node not in seen and len(seen) < _OBJECTS:
+        seen.add(node)
+        data = pages.read(node, 32)
+        if data is None:
+            return
+        bias, name, dynamic, node = struct.unpack("<QQQQ", data)
+        # A bias in the upper half is a file that lies below where it was linked to.
+        signed = bias - (1 << 64) if bias >= KERNEL_HALF else bias
+        yield LoadedObject(pages.text(name), signed, dynamic)
+
+
+def _interpreter(pages: _Pages, program: _Program, auxiliary: Mapping[int, int]) -> Sequence[LoadedObject]:
+    address, size = program.interpreter
+    base = auxiliary.get(AT_BASE, 0)
+    name = pages.text(address + program.bias) if size and base else ""
+    # Every dynamic linker is linked at 0, so its base is its load bias.
+    return (LoadedObject(name, base),) if name else ()
+
+
+class _Pages:
+    """Memory by the page: the nodes of the list and their names lie side by side, and over a stub a packet is dear."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+        self._known: dict[int, Optional[bytes]] = {}
+
+    def read(self, address: int, size: int) -> Optional[bytes]:
+        """Return exactly `size` bytes, None if they cannot be read."""
+        address &= ADDRESS_MASK
+        first = address // _PAGE
+        pages = [self._page(number) for number in range(first, (address + size - 1) // _PAGE + 1)]
+        if None in pages:
+            return self._exactly(address, size)
+        data = b"".join(page for page in pages if page is not None)
+        return data[address - first * _PAGE :][:size]
+
+    def text(self, address: int) -> str:
+        """Return the text that ends with a NUL, as a file name; empty if it cannot be read or does not end."""
+        end = address
+        while address and end - address < _NAME_SIZE:
+            page = self._page(end // _PAGE)
+            if page is None:
+                break
+            stop = page.find(b"\0", end % _PAGE)
+            if stop >= 0:
+                raw = self.read(address, end - end % _PAGE + stop - address) if stop or end > address else b""
+                return (raw or b"").decode("utf-8", "surrogateescape")
+            end = end - end % _PAGE + _PAGE
+        return ""
+
+    def _page(self, number: int) -> Optional[bytes]:
+        if number not in self._known:
+            self._known[number] = self._exactly(number * _PAGE, _PAGE)
+        return self._known[number]
+
+    def _exactly(self, address: int, size: int) -> Optional[bytes]:
+        try:
+            return self._memory.read_memory(Address(address), Size(size))
+        except MemoryFault:
+            return None

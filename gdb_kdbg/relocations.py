@@ -1,0 +1,268 @@
+"""Whether each slot of a loaded file holds what its relocation should have put there.
+
+The verdicts are careful to one side: `unrelocated` and `elsewhere` are only said of a word that the loader alone
+writes, or whose value cannot be anything else. Sources: System V ABI for x86-64, 4.4 "Relocation"; gABI "Dynamic
+Linking"; the GNU IFUNC extension.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Iterable, NamedTuple, Optional, Sequence
+
+from .elf import ElfFile
+from .elf_relocations import binds_now
+from .elf_tables import PF_X
+from .scope import Scope
+from .slots import (
+    COPY,
+    IRELATIVE,
+    JUMP_SLOT,
+    RELATIVE,
+    SYMBOL,
+    TLS_DESCRIPTOR,
+    TLS_MODULE,
+    TLS_OFFSET,
+    TLS_STATIC,
+    PlannedSlot,
+)  # fmt: skip
+from .target import Objfile
+from .units import ADDRESS_MASK
+
+RESOLVED, UNRELOCATED, LAZY, ELSEWHERE, UNDECIDABLE = "resolved", "unrelocated", "lazy", "elsewhere", "undecidable"
+STATUSES = (RESOLVED, UNRELOCATED, LAZY, ELSEWHERE, UNDECIDABLE)
+# A program has thousands of modules with thread-local storage at most.
+_MODULES = 1 << 16
+_NEGATIVE = 1 << 63
+# One in so many slots may be damaged in a file that is called relocated.
+_FEW = 16
+
+WEAK_NOTE = "weak and undefined: 0 is right"
+WRITABLE_NOTE = "in writable data: the program may have changed it"
+RESOLVER_NOTE = "an IFUNC's resolver chooses the address"
+
+
+class Verdict(NamedTuple):
+    """What a slot's value means; `expected` is None where only running a resolver could tell."""
+
+    status: str
+    expected: Optional[int]
+    note: str = ""
+
+
+class Judge:
+    """Judges the slots of one loaded file by their values."""
+
+    def __init__(self, scope: Scope, objfile: Objfile, elf: ElfFile, is_relocated: Optional[bool]) -> None:
+        """Take the file and whether its RELATIVE slots are relocated; None if only some are, or there are none."""
+        self._scope, self._objfile, self._elf = scope, objfile, elf
+        self._bias = objfile.load_bias
+        self._is_relocated = is_relocated
+        self._binds_now = binds_now(elf.dynamic())
+        self._rules = {
+            RELATIVE: self._relative, SYMBOL: self._symbol, JUMP_SLOT: self._jump_slot, IRELATIVE: self._irelative,
+            TLS_MODULE: self._module, TLS_OFFSET: self._offset, TLS_STATIC: self._static_offset,
+            TLS_DESCRIPTOR: self._descriptor,
+        }  # fmt: skip
+
+    def expected(self, slot: PlannedSlot) -> Optional[int]:
+        """Return what the slot should hold, None where that cannot be known without running code."""
+        if slot.effect == RELATIVE:
+            return self._moved(slot.addend)
+        if slot.effect in (SYMBOL, JUMP_SLOT):
+            return self._bound(slot)
+        if slot.effect == TLS_OFFSET and self._own(slot):
+            return (slot.symbol.address + slot.addend) & ADDRESS_MASK
+        return self._static_expected(slot) if slot.effect == TLS_STATIC else None
+
+    def verdict(self, slot: PlannedSlot, value: Optional[int]) -> Verdict:
+        """Judge one slot; a value of None could not be read."""
+        rule = self._rules.get(slot.effect)
+        if value is None:
+            return Verdict(UNDECIDABLE, self.expected(slot), "cannot be read")
+        if rule is None:
+            note = "data copied from a library" if slot.effect == COPY else "not a word with an address"
+            return Verdict(UNDECIDABLE, None, note)
+        return rule(slot, value)
+
+    def _relative(self, slot: PlannedSlot, value: int) -> Verdict:
+        expected = (slot.addend + self._bias) & ADDRESS_MASK
+        if value == expected:
+            return Verdict(RESOLVED, expected, "" if self._bias else "the load bias is 0")
+        if value in (slot.initial, slot.addend & ADDRESS_MASK) and (value or self._may_be_unrelocated(slot)):
+            return Verdict(UNRELOCATED, expected)
+        if value == 0 and self._may_be_unrelocated(slot):
+            return Verdict(UNRELOCATED, expected)
+        return self._changed(slot, expected)
+
+    # A zero is what the linker leaves and what a program writes; only the rest of the file tells which.
+    def _may_be_unrelocated(self, slot: PlannedSlot) -> bool:
+        return slot.is_constant or self._is_relocated is False
+
+    def _changed(self, slot: PlannedSlot, expected: Optional[int]) -> Verdict:
+        if slot.is_constant:
+            return Verdict(ELSEWHERE, expected)
+        return Verdict(UNDECIDABLE, expected, WRITABLE_NOTE)
+
+    def _jump_slot(self, slot: PlannedSlot, value: int) -> Verdict:
+        if slot.initial and value == self._moved(slot.initial):
+            # The slot leads back into its own PLT entry, which asks the dynamic linker to bind it.
+            status = UNRELOCATED if self._binds_now and not self._bias and not self._is_relocated else LAZY
+            return Verdict(status, self._bound(slot))
+        if slot.initial and value == slot.initial:
+            return Verdict(UNRELOCATED, self._bound(slot))
+        return self._symbol(slot, value)
+
+    def _symbol(self, slot: PlannedSlot, value: int) -> Verdict:
+        definitions = self._scope.definitions(slot.symbol.name) if not slot.symbol.is_local else ()
+        if slot.symbol.is_local or not slot.symbol.name:
+            return self._local(slot, value)
+        wanted = (value - slot.addend) & ADDRESS_MASK
+        ifunc = next((d for d in definitions if d.symbol.kind == "IFUNC"), None)
+        if any(d.address == wanted for d in definitions if d.symbol.kind != "IFUNC"):
+            return Verdict(RESOLVED, value)
+        if ifunc and value and self._is_implementation(wanted, ifunc.objfile, slot.symbol.name):
+            return Verdict(RESOLVED, None, RESOLVER_NOTE)
+        if value == slot.addend & ADDRESS_MASK or value == 0:
+            return self._zero(slot)
+        if not definitions or (ifunc and wanted == ifunc.address):
+            note = "no loaded file defines the symbol" if not definitions else RESOLVER_NOTE
+            return Verdict(UNDECIDABLE, self._bound(slot), note)
+        return self._changed(slot, self._bound(slot))
+
+    # A section symbol of a hand-made or prelinked file: nothing to look up.
+    def _local(self, slot: PlannedSlot, value: int) -> Verdict:
+        expected = self._moved(slot.symbol.address + slot.addend)
+        if value == expected:
+            return Verdict(RESOLVED, expected)
+        if value in (0, slot.initial) and self._may_be_unrelocated(slot):
+            return Verdict(UNRELOCATED, expected)
+        return self._changed(slot, expected)
+
+    def _zero(self, slot: PlannedSlot) -> Verdict:
+        expected = self._bound(slot)
+        if slot.symbol.is_weak and self._is_relocated is not False:
+            if expected is None or not self._is_relocated:
+                return Verdict(RESOLVED, 0, WEAK_NOTE)
+            return Verdict(UNDECIDABLE, expected, "weak: its definition may have been loaded later")
+        if self._may_be_unrelocated(slot):
+            return Verdict(UNRELOCATED, expected)
+        return Verdict(UNDECIDABLE, expected, WRITABLE_NOTE)
+
+    # Resolvers are free in what they return; what no library exports under another name is taken for theirs.
+    def _is_implementation(self, value: int, owner: Objfile, name: str) -> bool:
+        if self._scope.in_vdso(value):
+            return True
+        if self._scope.executable_in(value) != owner:
+            return False
+        found = self._scope.symbols.name_at(value)
+        if found is None or found[1]:
+            return True
+        exported = [d for d in self._scope.definitions(found[0]) if d.address == value and d.symbol.kind == "FUNC"]
+        return not exported or _alike(found[0], name)
+
+    def _bound(self, slot: PlannedSlot) -> Optional[int]:
+        if slot.symbol.is_local:
+            return self._moved(slot.symbol.address + slot.addend)
+        for definition in self._scope.definitions(slot.symbol.name):
+            if definition.symbol.kind == "IFUNC":
+                return None
+            return (definition.address + slot.addend) & ADDRESS_MASK
+        return None
+
+    def _irelative(self, slot: PlannedSlot, value: int) -> Verdict:
+        if value == 0:
+            # A resolver may return 0 (glibc has one that does), and then 0 it stays.
+            return Verdict(UNRELOCATED if self._is_relocated is False else UNDECIDABLE, None, RESOLVER_NOTE)
+        if value == slot.initial or value == slot.addend & ADDRESS_MASK:
+            return Verdict(UNRELOCATED, None)
+        if value == self._moved(slot.addend):
+            return Verdict(UNDECIDABLE, None, "holds its own resolver")
+        if slot.initial and value == self._moved(slot.initial):
+            return Verdict(UNRELOCATED, None)
+        if self._scope.executable_in(value) == self._objfile or self._scope.in_vdso(value):
+            return Verdict(RESOLVED, None, RESOLVER_NOTE)
+        return self._changed(slot, None)
+
+    def _module(self, slot: PlannedSlot, value: int) -> Verdict:
+        if value == 0:
+            return Verdict(UNDECIDABLE if self._is_relocated else UNRELOCATED, None, "number of a module with TLS")
+        return Verdict(RESOLVED if value < _MODULES else UNDECIDABLE, None, "number of a module with TLS")
+
+    def _offset(self, slot: PlannedSlot, value: int) -> Verdict:
+        expected = self.expected(slot)
+        note = "offset in a module's TLS"
+        if expected is None or value == expected:
+            return Verdict(RESOLVED if value else UNDECIDABLE if expected is None else RESOLVED, expected, note)
+        return Verdict(UNRELOCATED if value in (0, slot.initial) else ELSEWHERE, expected, note)
+
+    def _static_offset(self, slot: PlannedSlot, value: int) -> Verdict:
+        expected, note = self._static_expected(slot), "offset from the thread pointer"
+        if value == expected or (expected is None and value >= _NEGATIVE):
+            return Verdict(RESOLVED, expected, note)
+        if value == 0:
+            return Verdict(UNDECIDABLE if self._is_relocated else UNRELOCATED, expected, note)
+        return Verdict(UNDECIDABLE, expected, note)
+
+    # Variant II of ELF TLS: the program's own block ends at the thread pointer. Others lie where the loader put them.
+    def _static_expected(self, slot: PlannedSlot) -> Optional[int]:
+        block = next((s for s in self._elf.segments if s.type == "TLS"), None)
+        is_program = self._scope.files and self._scope.files[0][0] == self._objfile
+        if block is None or not is_program or not self._own(slot):
+            return None
+        alignment = max(block.alignment, 1)
+        size = -(-block.memory_size // alignment) * alignment
+        return (slot.symbol.address + slot.addend - size) & ADDRESS_MASK
+
+    def _descriptor(self, slot: PlannedSlot, value: int) -> Verdict:
+        note = "function of a TLS descriptor"
+        if value == 0:
+            return Verdict(UNDECIDABLE if self._is_relocated else UNRELOCATED, None, note)
+        known = self._scope.executable_in(value) is not None
+        return Verdict(RESOLVED if known else UNDECIDABLE, None, note)
+
+    def _own(self, slot: PlannedSlot) -> bool:
+        return slot.symbol.is_defined or not slot.symbol.name
+
+    def _moved(self, link_address: int) -> int:
+        return (link_address + self._bias) & ADDRESS_MASK
+
+
+def is_relocated(done: int, open_: int) -> Optional[bool]:
+    """Tell from the counts of its RELATIVE slots whether a file is relocated; None if only partly, or nobody knows.
+
+    A few that hold something else in a file full of relocated ones were overwritten.
+    """
+    if not done and not open_:
+        return None
+    return True if open_ * _FEW <= done else False if not done else None
+
+
+def relative_counts(objfile: Objfile, slots: Sequence[PlannedSlot], values: Sequence[Optional[int]]) -> tuple[int, int]:
+    """Return how many RELATIVE slots of the kind that tells are relocated, and how many are not."""
+    bias = objfile.load_bias & ADDRESS_MASK
+    if not bias:
+        return 0, 0
+    told = Counter(
+        value == (slot.addend + bias) & ADDRESS_MASK
+        for slot, value in zip(slots, values)
+        if slot.effect == RELATIVE and slot.is_constant and value is not None
+    )
+    return told[True], told[False]
+
+
+def counts_of(statuses: Iterable[str]) -> dict[str, int]:
+    """Count statuses in the order of STATUSES; those that do not occur are left out."""
+    counted = Counter(statuses)
+    return {status: counted[status] for status in STATUSES if counted[status]}
+
+
+def executable(elf: ElfFile, link_address: int) -> bool:
+    """Tell whether a link-time address is in an executable segment."""
+    return any(s.flags & PF_X and s.address <= link_address < s.end for s in elf.loaded)
+
+
+def _alike(one: str, other: str) -> bool:
+    """`__memmove_avx_unaligned` and `memcpy` go together; `system` and `strlen` do not."""
+    stem = other.strip("_")[:3]
+    return stem in one

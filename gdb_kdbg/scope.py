@@ -1,0 +1,122 @@
+"""The loaded files of a target together: what a name may be bound to, and what an address belongs to."""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from typing import NamedTuple, Optional, Sequence
+
+from .dynamic_symbols import DynamicSymbol
+from .elf import ElfFile
+from .elf_tables import PF_X
+from .errors import KdbgError, MemoryFault
+from .ranges import Range
+from .symbols import Symbols
+from .target import Objfile, Target
+from .units import Address, Size, address, safe_text
+
+_AT_SYSINFO_EHDR = 33
+# The vDSO is two pages on every x86-64 kernel so far; it has no file.
+_VDSO_SIZE = 0x4000
+
+
+class Definition(NamedTuple):
+    """What one file offers under a name; for an IFUNC `address` is that of its resolver."""
+
+    address: Address
+    symbol: DynamicSymbol
+    objfile: Objfile
+
+
+class Scope:
+    """The files of a target in the order of the dynamic linker's lookups. `problems` are files that cannot be read."""
+
+    def __init__(self, objfiles: Sequence[Objfile], vdso: Optional[Range] = None) -> None:
+        self.symbols = Symbols(objfiles)
+        self.vdso = vdso
+        self._known: dict[str, tuple[Definition, ...]] = {}
+
+    @classmethod
+    def of(cls, target: Target) -> Scope:
+        """Make the scope of a target; no memory is read for it."""
+        start = target.auxiliary_vector().get(_AT_SYSINFO_EHDR)
+        return cls(target.objfiles(), Range(Address(start), Size(_VDSO_SIZE)) if start else None)
+
+    @cached_property
+    def files(self) -> Sequence[tuple[Objfile, ElfFile]]:
+        """The files that could be read, without those that hold another's debugging information only."""
+        return tuple((objfile, elf) for objfile, elf in self.symbols.files if not _is_debug_file(elf))
+
+    @property
+    def problems(self) -> Sequence[str]:
+        return self.symbols.problems
+
+    def definitions(self, name: str) -> Sequence[Definition]:
+        """Return every definition of a dynamic symbol, the one a lookup would find first."""
+        if name not in self._known:
+            self._known[name] = tuple(
+                Definition(address(symbol.address + objfile.load_bias), symbol, objfile)
+                for objfile, elf in self.files
+                for symbol in _definitions_in(elf, name)
+            )
+        return self._known[name]
+
+    def executable_in(self, runtime_address: int) -> Optional[Objfile]:
+        """Return the file in whose executable segment an address lies."""
+        for objfile, elf in self.symbols.holders(runtime_address):
+            link = runtime_address - objfile.load_bias
+            if any(s.flags & PF_X and s.address <= link < s.end for s in elf.loaded):
+                return objfile
+        return None
+
+    def in_vdso(self, runtime_address: int) -> bool:
+        return self.vdso is not None and self.vdso.contains(runtime_address)
+
+    def elf_of(self, objfile: Objfile) -> Optional[ElfFile]:
+        return self._elfs.get(objfile)
+
+    def place(self, runtime_address: int, of: Optional[Objfile] = None) -> str:
+        """Name what an address belongs to: `printf+0x4`, with the file in brackets if it is another than `of`.
+
+        Where no symbol covers it, `FILE+0x...` with its link-time address; empty outside of all files.
+        """
+        found = self.symbols.name_at(runtime_address)
+        if found is not None:
+            name, offset, objfile = found
+            text = f"{name}+{offset:#x}" if offset else name
+            return text if objfile == of else f"{text} ({base_name(objfile)})"
+        for objfile, _ in self.symbols.holders(runtime_address):
+            return f"{base_name(objfile)}+{address(runtime_address - objfile.load_bias):#x}"
+        return "vdso" if self.in_vdso(runtime_address) else ""
+
+    def link_place(self, objfile: Objfile, link_address: int) -> str:
+        """Name a link-time address of one file; empty if it has no symbol there."""
+        elf = self.elf_of(objfile)
+        found = elf.symbol_table().name_at(link_address) if elf else None
+        if found is None:
+            return ""
+        return f"{found[0]}+{found[1]:#x}" if found[1] else found[0]
+
+    @cached_property
+    def _elfs(self) -> dict[Objfile, ElfFile]:
+        return dict(self.files)
+
+
+# What is stripped into a file of its own keeps the section headers of all, but the contents of its own sections only.
+def _is_debug_file(elf: ElfFile) -> bool:
+    try:
+        return any(s.name in (".text", ".dynamic") and s.type == "NOBITS" for s in elf.sections)
+    except KdbgError:
+        return False
+
+
+def _definitions_in(elf: ElfFile, name: str) -> Sequence[DynamicSymbol]:
+    try:
+        return elf.dynamic_symbols().definitions(name)
+    except (KdbgError, MemoryFault):
+        return ()
+
+
+def base_name(objfile: Objfile) -> str:
+    """Return the file's name without its directories, fit to be shown."""
+    return safe_text(os.path.basename(objfile.path), 80)

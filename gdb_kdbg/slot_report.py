@@ -1,0 +1,187 @@
+"""The slots of loaded files with what the target holds in them: rows for people and scripts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from typing import Annotated, Mapping, NamedTuple, Optional, Sequence
+
+from .blocks import read_words_at
+from .demangle import demangle
+from .elf import ElfFile
+from .relocations import RESOLVED, Judge, Verdict, counts_of, is_relocated, relative_counts
+from .scope import Scope, base_name
+from .slots import COPY, RELATIVE, PlannedSlot, link_target, planned_slots, slot_at
+from .target import Memory, Objfile
+from .units import ADDRESS_MASK, Address, Count, LinkAddress, Word, address
+
+
+class Slot(NamedTuple):
+    """One slot; `expected` and `value` are None where they cannot be known, `status` where there is no memory."""
+
+    slot_address: Annotated[Address, {"label": "slot"}]
+    link_address: Annotated[LinkAddress, {"text": False}]
+    section: str
+    relocation: str
+    addend: Annotated[Word, {"text": False}]
+    symbol: Annotated[str, {"text": False}]
+    demangled: Annotated[str, {"label": "symbol"}]
+    expected: Annotated[Optional[Word], {"unless": ("status", RESOLVED)}]
+    value: Optional[Word]
+    points_to: str
+    status: Optional[str]
+    note: str
+
+
+@dataclass(frozen=True)
+class ObjfileSlots:
+    """The slots of one file, and the verdict on it as a whole."""
+
+    name: str = field(metadata={"label": "objfile"})
+    load_bias: Word
+    state: str
+    counts: Mapping[str, int] = field(metadata={"text": False})
+    relative_done: Count = field(metadata={"text": False})
+    relative_total: Count = field(metadata={"text": False})
+    slots: tuple[Slot, ...] = ()
+
+
+class LoadedSlots:
+    """The slots of one loaded file with their values and verdicts, read in one go.
+
+    With no `memory` (a bare file) there are neither values nor verdicts.
+    """
+
+    def __init__(self, scope: Scope, objfile: Objfile, elf: ElfFile, memory: Optional[Memory]) -> None:
+        """Read the values; raise BadFile."""
+        self.objfile, self.elf = objfile, elf
+        self.planned = planned_slots(elf)
+        self._scope = scope
+        self._bias = objfile.load_bias
+        self.values = _values(memory, objfile, self.planned) if memory else [None] * len(self.planned)
+        self.has_memory = memory is not None
+        self.is_relocated = is_relocated(*self.relative_counts)
+        self.judge = Judge(scope, objfile, elf, self.is_relocated)
+
+    @cached_property
+    def relative_counts(self) -> tuple[int, int]:
+        """How many RELATIVE slots that tell are relocated, and how many are not; (0, 0) without memory."""
+        return relative_counts(self.objfile, self.planned, self.values) if self.has_memory else (0, 0)
+
+    @cached_property
+    def verdicts(self) -> Sequence[Verdict]:
+        """The verdict on every slot, in the order of `planned`; only where there is memory."""
+        return [self.judge.verdict(slot, value) for slot, value in zip(self.planned, self.values)]
+
+    def rows(self, with_copies: bool = False) -> Sequence[Slot]:
+        """Return a row for every slot; those of COPY relocations are data and only come if asked for."""
+        verdicts: Sequence[Optional[Verdict]] = self.verdicts if self.has_memory else [None] * len(self.planned)
+        return [
+            self.row(*parts)
+            for parts in zip(self.planned, _targets(self.elf), self.values, verdicts)
+            if with_copies or parts[0].effect != COPY
+        ]
+
+    def row(self, slot: PlannedSlot, target: str, value: Optional[int], verdict: Optional[Verdict]) -> Slot:
+        symbol = slot.symbol.name or target
+        status, expected, note = verdict or (None, self.judge.expected(slot), "")
+        points_to = self._points_to(slot, target, value, status)
+        return Slot(
+            address(slot.address + self._bias),
+            slot.address,
+            slot.section,
+            slot.relocation,
+            Word(slot.addend & ADDRESS_MASK),
+            symbol,
+            demangle(symbol),
+            None if expected is None else Word(expected),
+            None if value is None else Word(value),
+            points_to,
+            status,
+            note,
+        )
+
+    def row_of(self, slot: PlannedSlot) -> Slot:
+        """Return the row of one of the planned slots."""
+        index = self.planned.index(slot)
+        return self.row(slot, _targets(self.elf)[index], self.values[index], self._verdict(index))
+
+    def _verdict(self, index: int) -> Optional[Verdict]:
+        return self.judge.verdict(self.planned[index], self.values[index]) if self.has_memory else None
+
+    def state(self) -> str:
+        """Say in words how far the file is relocated."""
+        if not self.planned:
+            return "no dynamic relocations"
+        if not self.has_memory:
+            return f"{len(self.planned)} dynamic relocations"
+        counts = counts_of(verdict.status for verdict in self.verdicts)
+        return _state(counts, *self.relative_counts)
+
+    def _points_to(self, slot: PlannedSlot, target: str, value: Optional[int], status: Optional[str]) -> str:
+        if not value:
+            return ""
+        if status == RESOLVED and slot.effect == RELATIVE and target:
+            return target
+        # Of several names for one place the symbol's own says most.
+        for definition in self._scope.definitions(slot.symbol.name) if slot.symbol.name else ():
+            if definition.address == value:
+                own = definition.objfile == self.objfile
+                return slot.symbol.name if own else f"{slot.symbol.name} ({base_name(definition.objfile)})"
+        return self._scope.place(value, self.objfile)
+
+
+def slot_row(scope: Scope, objfile: Objfile, elf: ElfFile, memory: Optional[Memory], slot: PlannedSlot) -> Slot:
+    """Return the row of one slot, judged with the whole file in view; raise BadFile."""
+    return LoadedSlots(scope, objfile, elf, memory).row_of(slot)
+
+
+class FoundSlot(NamedTuple):
+    """A slot of a loaded file, found by its runtime address."""
+
+    objfile: Objfile
+    elf: ElfFile
+    slot: PlannedSlot
+
+
+def find_slot(scope: Scope, runtime_address: int) -> Optional[FoundSlot]:
+    """Return the slot whose word holds a runtime address; raise BadFile."""
+    for objfile, elf in scope.symbols.holders(runtime_address):
+        slot = slot_at(elf, (runtime_address - objfile.load_bias) & ADDRESS_MASK)
+        if slot is not None:
+            return FoundSlot(objfile, elf, slot)
+    return None
+
+
+def _values(memory: Memory, objfile: Objfile, slots: Sequence[PlannedSlot]) -> Sequence[Optional[int]]:
+    bias = objfile.load_bias
+    addresses = [(slot.address + bias) & ADDRESS_MASK for slot in slots]
+    ordered = sorted(set(addresses))
+    known = dict(zip(ordered, read_words_at(memory, ordered)))
+    return [known[a] for a in addresses]
+
+
+@lru_cache(maxsize=64)
+def _targets(elf: ElfFile) -> Sequence[str]:
+    """Name what each slot of a file is to point at in the file itself."""
+    table = elf.symbol_table()
+    names: list[str] = []
+    for slot in planned_slots(elf):
+        target = link_target(slot)
+        found = table.name_at(target) if target is not None else None
+        names.append("" if found is None else f"{found[0]}+{found[1]:#x}" if found[1] else found[0])
+    return names
+
+
+def _state(counts: Mapping[str, int], done: int, open_: int) -> str:
+    relative = f"{done} of {done + open_} RELATIVE slots relocated" if done + open_ else ""
+    others = ", ".join(f"{number} {status}" for status, number in counts.items())
+    if open_ and not done:
+        verdict = "relocations not applied yet"
+    elif open_:
+        verdict = "partly relocated"
+    elif counts.get("unrelocated"):
+        verdict = "partly relocated" if counts.get(RESOLVED) else "relocations not applied yet"
+    else:
+        verdict = "relocated"
+    return ": ".join(part for part in (verdict, "; ".join(filter(None, (relative, others)))) if part)
