@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import compileall
 import json
 import os
 import pathlib
@@ -12,6 +13,7 @@ from typing import Optional, Sequence
 
 from . import guest, packets, slots, startup
 from .figures import Figure, table
+from .machine import ROOT
 
 _PARTS = {
     "startup": "Start-up of GDB",
@@ -31,6 +33,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     unknown = set(options.parts) - set(_PARTS)
     if unknown:
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
+    # As every session but a user's first one finds it, also where PYTHONDONTWRITEBYTECODE is set.
+    compileall.compile_dir(ROOT / "gdb_kdbg", quiet=1)
     figures: dict[str, Sequence[Figure]] = {}
     for part in options.parts or _PARTS:
         figures[part] = _measure(part, options.repeats)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import re
 import statistics
 import subprocess
 import sys
@@ -96,7 +97,7 @@ def seconds_of(*commands: Sequence[str]) -> float:
     seconds = time.perf_counter() - begin
     for process in done:
         if process.returncode:
-            raise RuntimeError(f"{' '.join(process.args)}: {process.stderr.decode(errors='replace')[-1000:]}")
+            raise RuntimeError(f"{' '.join(process.args)}: {_reason(process.stderr.decode(errors='replace'))}")
     return seconds
 
 
@@ -104,8 +105,14 @@ def figures_in(output: str) -> list[float]:
     """Return the numbers of the lines `BENCH NUMBER`."""
     found = [float(line.split()[1]) for line in output.splitlines() if line.startswith("BENCH ")]
     if not found:
-        raise RuntimeError(f"nothing was measured: {output[-300:]}")
+        raise RuntimeError(_reason(output))
     return found
+
+
+# The line that says most: the last one that names an error.
+def _reason(output: str) -> str:
+    lines = output.strip().splitlines() or ["no output"]
+    return next((line for line in reversed(lines) if re.search(r"\w(Error|error): ", line)), lines[-1])
 
 
 def _against_readelf(

@@ -11,7 +11,8 @@ import re
 from functools import lru_cache
 from typing import Any, Callable, Optional
 
-from .rust_names import demangle_legacy, demangle_v0
+from .rust_legacy import demangle_legacy
+from .rust_names import demangle_v0
 
 _NAME_LIMIT = 8192
 # Longest C++ name that could come of a mangled one; of 44,000 real ones three are estimated at more.

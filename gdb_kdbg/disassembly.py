@@ -18,6 +18,11 @@ GUARD_OFFSET = 0x28
 _STRING_STORES = ("movsb", "movsw", "movsd", "movsq", "stosb", "stosw", "stosd", "stosq")
 _STORES = ("mov", "vmov", "pextr", "vpextr", "extract", "vextract", "fst", "lock cmpxchg", "cmpxchg")
 _STRING_WIDTHS = {"b": 1, "w": 2, "d": 4, "q": 8}
+_WHOLE = {
+    **{part.replace("?", x): f"r{x}x" for x in "abcd" for part in ("?l", "?h", "?x", "e?x")},
+    **{part.replace("?", x): f"r{x}" for x in ("si", "di", "bp", "sp") for part in ("?l", "?", "e?")},
+    **{f"r{number}{part}": f"r{number}" for number in range(8, 16) for part in "bwd"},
+}
 
 
 @dataclass(frozen=True)
@@ -35,9 +40,9 @@ class MemoryOperand:
 
     def resolve(self, registers: Mapping[str, int]) -> Optional[Address]:
         """Compute the address from register values; None if a register is unknown."""
-        if self.address is not None and not self.segment:
-            return self.address
         segment = {"fs": "fs_base", "gs": "gs_base"}.get(self.segment, "")
+        if self.address is not None and not segment:
+            return self.address
         total = self.displacement
         for name, factor in ((segment, 1), (self.base, 1), (self.index, self.scale)):
             if name and name not in registers:
@@ -48,7 +53,10 @@ class MemoryOperand:
 
 @dataclass(frozen=True)
 class Instruction:
-    """One decoded instruction; `is_call`, `is_jump` and `is_return` are by its control flow, not its name."""
+    """One decoded instruction; `is_call`, `is_jump` and `is_return` are by its control flow, not its name.
+
+    `registers` are its operands in their order, `writes` the 64-bit registers it changes any part of.
+    """
 
     address: Address
     size: Size
@@ -60,6 +68,7 @@ class Instruction:
     is_call: bool
     is_jump: bool
     is_return: bool
+    writes: tuple[str, ...] = ()
 
     @property
     def end(self) -> Address:
@@ -122,7 +131,13 @@ def _instruction(raw: Any) -> Instruction:
         raw.group(CS_GRP_CALL),
         raw.group(CS_GRP_JUMP),
         raw.group(CS_GRP_RET),
+        tuple(whole_register(raw.reg_name(number)) for number in raw.regs_access()[1]),
     )
+
+
+def whole_register(name: str) -> str:
+    """Return the 64-bit register that a register is part of: `rax` of `al`, `r8` of `r8d`."""
+    return _WHOLE.get(name, name)
 
 
 def _memory(raw: Any, operand: Any) -> MemoryOperand:

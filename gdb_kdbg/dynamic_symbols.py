@@ -12,8 +12,8 @@ from .units import LinkAddress, Size
 _SHN_UNDEF = 0
 _WEAK, _LOCAL = 2, 0
 # Names may share the tails of strings, so that a small hostile table could unfold to gigabytes.
-_NAME_LIMIT = 1 << 16
-_NAMES_LIMIT = 64 << 20
+_NAME_LIMIT = 1 << 14
+_NAMES_LIMIT = 4 << 20
 
 
 class DynamicSymbol(NamedTuple):
@@ -47,6 +47,18 @@ class DynamicSymbols:
     def definitions(self, name: str) -> Sequence[DynamicSymbol]:
         """Return what the file offers under a name: each version, and the PLT entry that stands for a function."""
         return [self._symbols[index] for index in self._by_name.get(name, ())]
+
+    def names_at(self, link_address: int) -> Sequence[str]:
+        """Return the names that the file offers for one address."""
+        return self._names_by_address.get(link_address, ())
+
+    @cached_property
+    def _names_by_address(self) -> dict[int, list[str]]:
+        found: dict[int, list[str]] = {}
+        for symbol in self._symbols:
+            if symbol.is_defined and symbol.kind != "TLS" and symbol.name:
+                found.setdefault(symbol.address, []).append(symbol.name)
+        return found
 
     @cached_property
     def _rows(self) -> list[tuple[int, ...]]:

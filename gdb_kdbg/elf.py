@@ -35,8 +35,8 @@ __all__ = ["ElfFile", "Note", "Section", "Segment", "guarded", "open_elf"]
 
 _MACHINES = {"EM_X86_64": "x86-64", "EM_386": "i386"}
 _NT_GNU_BUILD_ID = 3
-# A read of more than this is a wrong size, not a wish.
-_READ_LIMIT = 1 << 30
+# A read of more zeros than this, which take no room in the file, is a wrong size and not a wish.
+_READ_LIMIT = 16 << 20
 # Debugging information of a Linux kernel takes half a gigabyte; such sections stay in the file.
 _KEPT_WHOLE = 4 << 20
 # Where distributions put what they strip; GDB's `debug-file-directory` begins with it.
@@ -125,7 +125,7 @@ class ElfFile:
 
     def read(self, link_address: int, size: int) -> bytes:
         """Return what the loader would put there, zeros included; raise MemoryFault outside the LOAD segments."""
-        if not 0 <= size <= _READ_LIMIT:
+        if not 0 <= size <= max(_READ_LIMIT, self.size):
             raise MemoryFault(link_address, size, "implausible size")
         data = bytearray()
         while len(data) < size:
@@ -136,6 +136,17 @@ class ElfFile:
             left = min(link_address + size, self._load_intervals.next_start(position)) - position
             data += self._read_load(self.loaded[index], position, left)
         return bytes(data)
+
+    def read_table(self, link_address: int, size: int) -> bytes:
+        """Return what the loader would put there; raise BadFile for more than a file of this size can have."""
+        try:
+            if size <= self.size:
+                return self.read(link_address, size)
+        except MemoryFault:
+            pass
+        raise BadFile(
+            f"{safe_text(self.path, 200)} has {self.size:#x} bytes, and no table of {size:#x} at {link_address:#x}"
+        )
 
     @property
     def size(self) -> int:
@@ -265,13 +276,15 @@ class ElfFile:
             found = {section.type: section for section in reversed(self.sections)}
             table = found.get("SYMTAB") or found.get("DYNSYM")
             if table is None:
-                return SymbolTable(dynamic_symbols(self), self._areas())
+                return SymbolTable(dynamic_symbols(self), self._areas(), "DYNAMIC")
+            if table.link >= len(self.sections):
+                raise BadFile(f"{table.name} has its names in section {table.link:#x} of {len(self.sections):#x}")
             parts = [table, self.sections[table.link]]
             if table.type == "DYNSYM" and "GNU_versym" in found:
                 parts.append(found["GNU_versym"])
             entries, strings, *versions = (self._content.read(part.offset, part.size) for part in parts)
             raw = RawSymbols(entries, strings, b"".join(versions), self.bits, self.byte_order)
-            return SymbolTable(raw, self._areas())
+            return SymbolTable(raw, self._areas(), f".{table.type.lower()}")
 
     def _areas(self) -> list[Area]:
         if self.type == "REL":

@@ -12,7 +12,7 @@ import sys
 from array import array
 from typing import Iterable, NamedTuple, Protocol, Sequence
 
-from .elf_tables import SHF_ALLOC, Section, Segment
+from .elf_tables import SHF_ALLOC, Section
 from .errors import BadFile
 
 # gABI "Dynamic Section"; the RELR tags are from its 2022 draft.
@@ -36,10 +36,10 @@ class _File(Protocol):
     @property
     def byte_order(self) -> str: ...
     @property
-    def segments(self) -> Sequence[Segment]: ...
-    @property
     def sections(self) -> Sequence[Section]: ...
-    def read(self, link_address: int, size: int) -> bytes: ...
+    @property
+    def size(self) -> int: ...
+    def read_table(self, link_address: int, size: int) -> bytes: ...
     def dynamic(self) -> tuple[tuple[int, int], ...]: ...
 
 
@@ -66,11 +66,11 @@ def read_relocations(file: _File) -> Relocations:
     tags = dict(file.dynamic())
     if not tags:
         for kind, start, size in _loaded_sections(file):
-            _extend(found, file, kind, file.read(start, size))
+            _extend(found, file, kind, file.read_table(start, size))
     if tags.get(DT_RELR) and tags.get(DT_RELRSZ):
         _extend_relr(found, _relr_addresses(file, tags[DT_RELR], tags[DT_RELRSZ]))
     for kind, start, size in _tables(tags):
-        _extend(found, file, kind, file.read(start, size))
+        _extend(found, file, kind, file.read_table(start, size))
     return found
 
 
@@ -108,7 +108,7 @@ def _extend(found: Relocations, file: _File, kind: int, data: bytes) -> None:
     words = array("Q" if file.bits == 64 else "I", data)
     if (file.byte_order == "<") != (sys.byteorder == "little"):
         words.byteswap()
-    found.addresses.extend(words[0::width])
+    found.addresses.extend(words[0::width] if file.bits == 64 else words[0::width].tolist())
     types, symbols = _infos(words[1::width], file.bits)
     found.types.extend(types)
     found.symbols.extend(symbols)
@@ -142,8 +142,8 @@ def _extend_relr(found: Relocations, addresses: array[int]) -> None:
 # An even word is the address of a slot; an odd one a bitmap of words behind the last one (gABI draft, "Relocation").
 def _relr_addresses(file: _File, start: int, size: int) -> array[int]:
     word = file.bits // 8
-    data = file.read(start, size)
-    limit = sum(segment.file_size for segment in file.segments if segment.type == "LOAD") // word
+    data = file.read_table(start, size)
+    limit = file.size // word
     addresses = array("Q")
     base = 0
     for (entry,) in struct.iter_unpack(file.byte_order + ("Q" if word == 8 else "I"), data[: size // word * word]):

@@ -8,7 +8,7 @@ from typing import Mapping, Optional, Sequence
 from .dwarf import own_line_at, variable_type
 from .errors import KdbgError, MemoryFault
 from .symbols import Symbols
-from .target import ArrayType, Frame, Location, Objfile, Symbol
+from .target import ArrayType, Frame, Location, Objfile, Signal, Symbol
 from .units import Address, Size
 
 KIND = "file"
@@ -64,6 +64,9 @@ class FileTarget:
 
     def auxiliary_vector(self) -> Mapping[int, int]:
         return {}
+
+    def stop_signal(self) -> Optional[Signal]:
+        return None
 
     @cached_property
     def _symbols(self) -> Symbols:

@@ -101,6 +101,11 @@ class FrameEntries:
         self._table = table
         self._formats: dict[int, int] = {}
 
+    @property
+    def has_table(self) -> bool:
+        """Whether `.eh_frame_hdr` leads to the entries."""
+        return self._table is not None
+
     def find(self, code_address: int) -> Optional[int]:
         """Return the offset of the one entry (FDE) that can cover an address."""
         if self._table is None:

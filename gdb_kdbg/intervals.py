@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
+from functools import cached_property
 from itertools import accumulate
 from typing import Iterator, Sequence
 
 NOWHERE = 1 << 128
+_BLOCK = 64
 
 
 class Intervals:
@@ -26,6 +28,8 @@ class Intervals:
         while index >= 0 and self._reach[index] > address:
             if self._ends[index] > address:
                 yield index
+            elif index % _BLOCK == _BLOCK - 1 and self._tops[index // _BLOCK] <= address:
+                index -= _BLOCK - 1  # under one that covers all, thousands of others may not
             index -= 1
 
     def next_start(self, address: int) -> int:
@@ -36,3 +40,8 @@ class Intervals:
     def innermost(self, address: int) -> int:
         """Return the index of the interval that starts last among those that hold an address, -1 for none."""
         return next(self.covering(address), -1)
+
+    # The highest end in each block of intervals.
+    @cached_property
+    def _tops(self) -> Sequence[int]:
+        return [max(self._ends[start : start + _BLOCK]) for start in range(0, len(self._ends), _BLOCK)]

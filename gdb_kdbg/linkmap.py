@@ -13,7 +13,7 @@ from typing import Iterator, Mapping, NamedTuple, Optional, Sequence
 from .elf import ElfFile
 from .errors import MemoryFault
 from .target import Memory, Target
-from .units import ADDRESS_MASK, KERNEL_HALF, Address, Size
+from .units import ADDRESS_MASK, KERNEL_HALF, Address, Size, safe_text
 
 AT_PHDR, AT_PHENT, AT_PHNUM, AT_BASE, AT_ENTRY, AT_EXECFN, AT_SYSINFO_EHDR = 3, 4, 5, 7, 9, 31, 33
 _PT_LOAD, _PT_DYNAMIC, _PT_INTERP, _PT_PHDR = 1, 2, 3, 6
@@ -64,6 +64,25 @@ def loaded_objects(target: Target) -> Sequence[LoadedObject]:
     return main, *(others or _interpreter(pages, program, auxiliary))
 
 
+def mismatch(memory: Memory, elf: ElfFile, loaded: LoadedObject) -> Optional[str]:
+    """Say why an ELF file cannot be what was loaded, None if it can.
+
+    Its entry point or its dynamic section must lie where the process has it; where neither is known, its file header
+    must be there (one read).
+    """
+    name = safe_text(elf.path, 200)
+    dynamic = next((s.address for s in elf.segments if s.type == "DYNAMIC"), 0)
+    for what, here, there in (
+        ("entry point", elf.entry, loaded.entry),
+        ("dynamic section", dynamic, loaded.dynamic_address),
+    ):
+        if there and (here + loaded.load_bias) & ADDRESS_MASK != there:
+            return f"{name} is not the file that was loaded: memory has its {what} at {there:#x}"
+    if loaded.entry or loaded.dynamic_address or is_same_file(memory, elf, loaded.load_bias):
+        return None
+    return f"{name} is not the file that was loaded: memory has another header at {loaded.load_bias:#x}"
+
+
 def is_same_file(memory: Memory, elf: ElfFile, load_bias: int) -> bool:
     """Tell whether memory shows an ELF file at a load bias: by its file header, which is mapped with its first segment.
 
@@ -77,18 +96,8 @@ def is_same_file(memory: Memory, elf: ElfFile, load_bias: int) -> bool:
     except MemoryFault:
         return True
     header = elf.read_file(0, _FILE_HEADER)
-    # Stripping moves the section headers: e_shoff at 40, e_shentsize to e_shstrndx from 58.
+    # Stripping moves the section headers: e_shoff is at 40, what counts them from 58 on.
     return (mapped[:40], mapped[48:58]) == (header[:40], header[48:58])
-
-
-def agrees(elf: ElfFile, loaded: LoadedObject) -> bool:
-    """Tell whether a file can be what was loaded: its entry point or its dynamic section lies where memory has it."""
-    if loaded.entry:
-        return elf.entry + loaded.load_bias == loaded.entry
-    dynamic = next((s.address for s in elf.segments if s.type == "DYNAMIC"), None)
-    if loaded.dynamic_address and dynamic is not None:
-        return (dynamic + loaded.load_bias) & ADDRESS_MASK == loaded.dynamic_address
-    return not loaded.dynamic_address
 
 
 def _program(pages: _Pages, auxiliary: Mapping[int, int]) -> Optional[_Program]:
@@ -179,6 +188,8 @@ class _Pages:
     def read(self, address: int, size: int) -> Optional[bytes]:
         """Return exactly `size` bytes, None if they cannot be read."""
         address &= ADDRESS_MASK
+        if size <= 0 or address + size > ADDRESS_MASK:
+            return None
         first = address // _PAGE
         pages = [self._page(number) for number in range(first, (address + size - 1) // _PAGE + 1)]
         if None in pages:
@@ -188,16 +199,16 @@ class _Pages:
 
     def text(self, address: int) -> str:
         """Return the text that ends with a NUL, as a file name; empty if it cannot be read or does not end."""
-        end = address
-        while address and end - address < _NAME_SIZE:
-            page = self._page(end // _PAGE)
-            if page is None:
+        raw = b""
+        while address and len(raw) < _NAME_SIZE:
+            place = address + len(raw)
+            piece = self.read(place, _PAGE - place % _PAGE)
+            if piece is None:
                 break
-            stop = page.find(b"\0", end % _PAGE)
-            if stop >= 0:
-                raw = self.read(address, end - end % _PAGE + stop - address) if stop or end > address else b""
-                return (raw or b"").decode("utf-8", "surrogateescape")
-            end = end - end % _PAGE + _PAGE
+            end = piece.find(b"\0")
+            if end >= 0:
+                return (raw + piece[:end]).decode("utf-8", "surrogateescape")
+            raw += piece
         return ""
 
     def _page(self, number: int) -> Optional[bytes]:

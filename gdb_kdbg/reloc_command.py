@@ -13,12 +13,12 @@ from .session import Session
 from .slot_report import LoadedSlots, Slot
 from .slots import PlannedSlot, slot_at, slots_towards
 from .target import Objfile
-from .units import ADDRESS_MASK, Address, LinkAddress, Word
+from .units import ADDRESS_MASK, Address, Count, LinkAddress, Word
 
 SLOT, LINK_SLOT = "the slot at this address", "the slot at this link-time address"
 TARGET, LINK_TARGET = "to point here", "to point to this link-time address"
-HOLDS = "holds this value"
-_ORDER = (SLOT, LINK_SLOT, TARGET, LINK_TARGET, HOLDS)
+INITIAL, HOLDS = "holds this value before relocation", "holds this value now"
+_ORDER = (SLOT, LINK_SLOT, TARGET, LINK_TARGET, INITIAL, HOLDS)
 # A table of pointers to one function may have thousands.
 _LIMIT = 50
 
@@ -50,7 +50,7 @@ class RelocReport:
     address: Address
     place: str
     slots: tuple[RelocationMatch, ...]
-    more: int = field(default=0, metadata={"label": "and as many more"})
+    more: Optional[Count] = None
     problems: tuple[str, ...] = ()
 
 
@@ -68,7 +68,7 @@ def explain_address(session: Session, expression: str, bias: Optional[str], objf
     if not found:
         raise KdbgError(_nothing(chosen, address))
     found.sort(key=lambda match: _ORDER.index(match.matches))
-    more = max(0, len(found) - _LIMIT)
+    more = Count(len(found) - _LIMIT) if len(found) > _LIMIT else None
     return RelocReport(address, chosen.scope.place(address), tuple(found[:_LIMIT]), more, tuple(problems))
 
 
@@ -80,6 +80,8 @@ def _matches_in(chosen: Selection, objfile: Objfile, elf: ElfFile, address: int)
     for slot, value in zip(loaded.planned, loaded.values):
         if loaded.judge.expected(slot) == address:
             wanted.setdefault(slot, TARGET)
+        elif slot.initial == address and address:
+            wanted.setdefault(slot, INITIAL)
         elif value == address and value:
             wanted.setdefault(slot, HOLDS)
     return [_match(how, objfile, loaded.row_of(slot)) for slot, how in wanted.items()]

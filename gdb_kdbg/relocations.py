@@ -251,6 +251,19 @@ def relative_counts(objfile: Objfile, slots: Sequence[PlannedSlot], values: Sequ
     return told[True], told[False]
 
 
+def symbol_counts(slots: Sequence[PlannedSlot], values: Sequence[Optional[int]]) -> tuple[int, int]:
+    """Return how many constant slots of symbols that must be found are filled, and how many are 0.
+
+    The second best witness, for files without RELATIVE relocations or with a load bias of 0.
+    """
+    told = Counter(
+        bool(value)
+        for slot, value in zip(slots, values)
+        if slot.effect == SYMBOL and slot.is_constant and slot.symbol.name and not slot.symbol.is_weak
+    )
+    return told[True], told[False]
+
+
 def counts_of(statuses: Iterable[str]) -> dict[str, int]:
     """Count statuses in the order of STATUSES; those that do not occur are left out."""
     counted = Counter(statuses)

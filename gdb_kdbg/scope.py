@@ -13,7 +13,7 @@ from .errors import KdbgError, MemoryFault
 from .ranges import Range
 from .symbols import Symbols
 from .target import Objfile, Target
-from .units import Address, Size, address, safe_text
+from .units import ADDRESS_MASK, Address, Size, address, safe_text, shown
 
 _AT_SYSINFO_EHDR = 33
 # The vDSO is two pages on every x86-64 kernel so far; it has no file.
@@ -83,7 +83,7 @@ class Scope:
         found = self.symbols.name_at(runtime_address)
         if found is not None:
             name, offset, objfile = found
-            text = f"{name}+{offset:#x}" if offset else name
+            text = f"{shown(name)}+{offset:#x}" if offset else shown(self._plain_name(objfile, runtime_address, name))
             return text if objfile == of else f"{text} ({base_name(objfile)})"
         for objfile, _ in self.symbols.holders(runtime_address):
             return f"{base_name(objfile)}+{address(runtime_address - objfile.load_bias):#x}"
@@ -95,7 +95,18 @@ class Scope:
         found = elf.symbol_table().name_at(link_address) if elf else None
         if found is None:
             return ""
-        return f"{found[0]}+{found[1]:#x}" if found[1] else found[0]
+        return f"{shown(found[0])}+{found[1]:#x}" if found[1] else shown(found[0])
+
+    # A library has its functions under several names; the one without underscores is what programs call.
+    def _plain_name(self, objfile: Objfile, runtime_address: int, name: str) -> str:
+        elf = self.elf_of(objfile) if name.startswith("_") else None
+        if elf is None:
+            return name
+        try:
+            names = elf.dynamic_symbols().names_at((runtime_address - objfile.load_bias) & ADDRESS_MASK)
+        except KdbgError:
+            return name
+        return next((other for other in names if not other.startswith("_")), name)
 
     @cached_property
     def _elfs(self) -> dict[Objfile, ElfFile]:

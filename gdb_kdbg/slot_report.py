@@ -9,11 +9,11 @@ from typing import Annotated, Mapping, NamedTuple, Optional, Sequence
 from .blocks import read_words_at
 from .demangle import demangle
 from .elf import ElfFile
-from .relocations import RESOLVED, Judge, Verdict, counts_of, is_relocated, relative_counts
+from .relocations import RESOLVED, UNRELOCATED, Judge, Verdict, counts_of, is_relocated, relative_counts, symbol_counts
 from .scope import Scope, base_name
 from .slots import COPY, RELATIVE, PlannedSlot, link_target, planned_slots, slot_at
 from .target import Memory, Objfile
-from .units import ADDRESS_MASK, Address, Count, LinkAddress, Word, address
+from .units import ADDRESS_MASK, Address, Count, LinkAddress, Word, address, shown
 
 
 class Slot(NamedTuple):
@@ -60,7 +60,8 @@ class LoadedSlots:
         self._bias = objfile.load_bias
         self.values = _values(memory, objfile, self.planned) if memory else [None] * len(self.planned)
         self.has_memory = memory is not None
-        self.is_relocated = is_relocated(*self.relative_counts)
+        told = self.relative_counts if any(self.relative_counts) else symbol_counts(self.planned, self.values)
+        self.is_relocated = is_relocated(*told) if memory else None
         self.judge = Judge(scope, objfile, elf, self.is_relocated)
 
     @cached_property
@@ -89,14 +90,14 @@ class LoadedSlots:
         return Slot(
             address(slot.address + self._bias),
             slot.address,
-            slot.section,
+            shown(slot.section),
             slot.relocation,
             Word(slot.addend & ADDRESS_MASK),
-            symbol,
-            demangle(symbol),
+            shown(symbol),
+            shown(demangle(symbol)),
             None if expected is None else Word(expected),
             None if value is None else Word(value),
-            points_to,
+            shown(points_to),
             status,
             note,
         )
@@ -115,8 +116,10 @@ class LoadedSlots:
             return "no dynamic relocations"
         if not self.has_memory:
             return f"{len(self.planned)} dynamic relocations"
-        counts = counts_of(verdict.status for verdict in self.verdicts)
-        return _state(counts, *self.relative_counts)
+        judged = [(s, v, j) for s, v, j in zip(self.planned, self.values, self.verdicts) if s.effect != COPY]
+        # What is right by being left alone says nothing of what has been done.
+        filled = any(j.status == RESOLVED and v not in (0, s.initial) for s, v, j in judged)
+        return _state(counts_of(j.status for _, _, j in judged), filled, *self.relative_counts)
 
     def _points_to(self, slot: PlannedSlot, target: str, value: Optional[int], status: Optional[str]) -> str:
         if not value:
@@ -169,19 +172,15 @@ def _targets(elf: ElfFile) -> Sequence[str]:
     for slot in planned_slots(elf):
         target = link_target(slot)
         found = table.name_at(target) if target is not None else None
-        names.append("" if found is None else f"{found[0]}+{found[1]:#x}" if found[1] else found[0])
+        names.append("" if found is None else f"{shown(found[0])}+{found[1]:#x}" if found[1] else shown(found[0]))
     return names
 
 
-def _state(counts: Mapping[str, int], done: int, open_: int) -> str:
+def _state(counts: Mapping[str, int], is_filled: bool, done: int, open_: int) -> str:
     relative = f"{done} of {done + open_} RELATIVE slots relocated" if done + open_ else ""
     others = ", ".join(f"{number} {status}" for status, number in counts.items())
-    if open_ and not done:
-        verdict = "relocations not applied yet"
-    elif open_:
-        verdict = "partly relocated"
-    elif counts.get("unrelocated"):
-        verdict = "partly relocated" if counts.get(RESOLVED) else "relocations not applied yet"
-    else:
+    if not open_ and UNRELOCATED not in counts:
         verdict = "relocated"
+    else:
+        verdict = "partly relocated" if done or (is_filled and not open_) else "relocations not applied yet"
     return ": ".join(part for part in (verdict, "; ".join(filter(None, (relative, others)))) if part)

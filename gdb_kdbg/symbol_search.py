@@ -42,13 +42,24 @@ class Match(NamedTuple):
 def find(symbols: Symbols, wish: str, limit: int) -> Sequence[Match]:
     """Return at most `limit` symbols of that name, else those whose demangled name it is, else those it is a glob of.
 
-    A demangled name may come without parameters and return type, and without its outer scopes.
+    A demangled name may come without parameters and return type, or without generic arguments.
     """
     for search in (_by_name, _by_demangled_name, _by_pattern):
-        found = list(islice(search(symbols, wish), limit))
+        found = list(islice(dict.fromkeys(search(symbols, wish)), limit))
         if found:
             return found
     return ()
+
+
+def find_inner(symbols: Symbols, wish: str, limit: int) -> Sequence[Match]:
+    """Return at most `limit` symbols whose demangled name ends in the wish: `Value::print` for `llvm::Value::print`."""
+    end = f"::{_close(wish)}"
+    found = (m for m, demangled in _candidates(symbols, wish) if any(map(_ends_in(end), spellings(demangled))))
+    return list(islice(dict.fromkeys(found), limit))
+
+
+def _ends_in(end: str) -> Callable[[str], bool]:
+    return lambda name: _close(name).endswith(end)
 
 
 def suggest(symbols: Symbols, wish: str) -> Sequence[str]:
@@ -60,6 +71,39 @@ def suggest(symbols: Symbols, wish: str) -> Sequence[str]:
     names = {name for word in words for name in islice(_demangled_with(symbols, [word]), _COMPARED)}
     wanted = {bare_name(name): bare_name(name) for name in names}
     return [*difflib.get_close_matches(wish, wanted, _SUGGESTIONS), *plain][:_SUGGESTIONS]
+
+
+def spellings(demangled: str) -> Sequence[str]:
+    """Return what a person may call a demangled name: whole, bare, Rust's `<T>::f` as `T::f`, without generics."""
+    bare = bare_name(demangled)
+    end = _closing(bare) if bare.startswith("<") else -1
+    if end > 0 and " as " not in bare[:end] and bare.startswith("::", end + 1):
+        bare = f"{bare[1:end]}{bare[end + 1 :]}"
+    return demangled, bare_name(demangled), bare, bare if "operator" in bare else _without_generics(bare)
+
+
+# Where the bracket that opens a text closes; `->` of a function's type is no bracket.
+def _closing(text: str) -> int:
+    depth = 0
+    for found in re.finditer(r"->|[<>]", text):
+        depth += {"<": 1, ">": -1}.get(found[0], 0)
+        if not depth:
+            return found.start()
+    return -1
+
+
+def _without_generics(text: str) -> str:
+    parts, depth, start = [], 0, 0
+    for found in re.finditer(r"->|(?:::)?<|>", text[1:]):
+        place = found.start() + 1
+        if found[0].endswith("<"):
+            if not depth:
+                parts.append(text[start:place])
+            depth += 1
+        elif found[0] == ">":
+            depth -= 1
+            start = found.end() + 1
+    return "".join(parts) + text[start:] if not depth else text
 
 
 def bare_name(demangled: str) -> str:
@@ -105,14 +149,9 @@ def _by_name(symbols: Symbols, wish: str) -> Iterator[Match]:
 
 def _by_demangled_name(symbols: Symbols, wish: str) -> Iterator[Match]:
     wanted = _close(wish)
-    inner: list[Match] = []
     for match, demangled in _candidates(symbols, wish):
-        spellings = (_close(demangled), _close(bare_name(demangled)))
-        if wanted in spellings:
+        if any(_close(name) == wanted for name in spellings(demangled)):
             yield match
-        elif any(spelling.endswith(f"::{wanted}") for spelling in spellings):
-            inner.append(match)
-    yield from inner
 
 
 def _by_pattern(symbols: Symbols, wish: str) -> Iterator[Match]:
@@ -126,8 +165,7 @@ def _by_pattern(symbols: Symbols, wish: str) -> Iterator[Match]:
             seen.add((objfile, symbol))
             yield Match(objfile, elf, symbol)
     for match, demangled in _candidates(symbols, re.sub(r"\[[^]]*\]", "*", wish)):
-        names = (demangled, bare_name(demangled))
-        if (match.objfile, match.symbol) not in seen and any(map(pattern.match, names)):
+        if (match.objfile, match.symbol) not in seen and any(map(pattern.match, spellings(demangled))):
             yield match
 
 
@@ -146,8 +184,9 @@ def _candidates(symbols: Symbols, wish: str) -> Iterator[tuple[Match, str]]:
 
 def _demangled_with(symbols: Symbols, words: Sequence[str]) -> Iterator[str]:
     accept = _with_words(words)
-    for _, elf in symbols.files if accept else ():
-        yield from (demangle(symbol.name) for symbol in elf.symbol_table().matching(accept))
+    if accept:
+        for _, elf in symbols.files:
+            yield from (demangle(symbol.name) for symbol in elf.symbol_table().matching(accept))
 
 
 def _with_words(words: Sequence[str]) -> Optional[Callable[[bytes], bool]]:

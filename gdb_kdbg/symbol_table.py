@@ -32,7 +32,9 @@ __all__ = ["KINDS", "SHN_ABS", "Area", "ElfSymbol", "RawSymbols", "SymbolTable",
 _SHN_XINDEX = 0xFFFF
 _NOTYPE = 0
 # Names may share the tails of strings, so a few kilobytes of hostile string table can unfold to gigabytes.
-_NAMES_LIMIT = 64 << 20
+_NAMES_LIMIT = 4 << 20
+# The longest names that compilers make have a few thousand bytes.
+_TEXT_LIMIT = 1 << 14
 
 
 class ElfSymbol(NamedTuple):
@@ -57,9 +59,10 @@ class Area(NamedTuple):
 
 
 class SymbolTable:
-    """The defined symbols of one ELF file."""
+    """The defined symbols of one ELF file; `source` is the section they are from, or DYNAMIC."""
 
-    def __init__(self, raw: RawSymbols, areas: Sequence[Area]) -> None:
+    def __init__(self, raw: RawSymbols, areas: Sequence[Area], source: str = "") -> None:
+        self.source = source
         self._columns = columns_of(raw)
         self._strings = raw.strings
         self._hidden = hidden_entries(raw)
@@ -205,7 +208,8 @@ class SymbolTable:
     # In .symtab the linker writes the default version behind the name: `pthread_create@@GLIBC_2.34`.
     def _text(self, position: int) -> str:
         start = self._columns.names[self._indices[position]]
-        name = self._strings[start : self._strings.find(b"\0", start)]
+        end = self._strings.find(b"\0", start, start + _TEXT_LIMIT)
+        name = self._strings[start : end if end >= 0 else start + _TEXT_LIMIT]
         return name.partition(b"@@")[0].decode("utf-8", "backslashreplace")
 
     def _symbol(self, position: int) -> ElfSymbol:

@@ -71,6 +71,18 @@ class Frame:
 
 
 @dataclass(frozen=True)
+class Signal:
+    """The signal a program was stopped or ended by.
+
+    `address` is meaningful for faults (SIGSEGV, SIGBUS, SIGILL, SIGFPE), which have a `code` above 0.
+    """
+
+    number: int
+    code: int
+    address: Address
+
+
+@dataclass(frozen=True)
 class ArrayType:
     """Type of a variable as DWARF tells it: an array of `count` elements of `element_size` bytes.
 
@@ -143,6 +155,10 @@ class Target(Memory, Protocol):
 
     def auxiliary_vector(self) -> Mapping[int, int]:
         """Return the auxiliary vector of a process (AT_* type to value); empty for a kernel."""
+        ...
+
+    def stop_signal(self) -> Optional[Signal]:
+        """Return the signal the selected thread was stopped by; None where the target does not tell."""
         ...
 
 

@@ -19,6 +19,8 @@ ADDRESS_MASK = (1 << 64) - 1
 # The x86-64 kernel half: canonical addresses with the top bit set (Intel SDM vol. 1, 3.3.7.1).
 KERNEL_HALF = 0x8000_0000_0000_0000
 TEXT_LIMIT = 64
+# Demangled names of a thousand characters are usual, and no file has names of more that anybody would read.
+NAME_LIMIT, UGLY_NAME_LIMIT = 4096, 256
 
 
 def address(value: int) -> Address:
@@ -48,6 +50,13 @@ def safe_text(raw: bytes | str, limit: int = TEXT_LIMIT) -> str:
     shown = text[:limit]
     escaped = "".join(c if c.isprintable() else _escape(c) for c in shown)
     return escaped + ("..." if len(text) > limit else "")
+
+
+def shown(name: str) -> str:
+    """Return a name fit for a terminal: as it is if it can be printed, else as `safe_text`; both are cut somewhere."""
+    if not name.isprintable():
+        return safe_text(name, UGLY_NAME_LIMIT)
+    return name if len(name) <= NAME_LIMIT else name[:NAME_LIMIT] + "..."
 
 
 def _escape(character: str) -> str:

@@ -7,6 +7,8 @@ import functools
 import os
 import pathlib
 import shutil
+import signal
+import tempfile
 
 import support
 
@@ -17,13 +19,55 @@ SHAPES = range(1, 7)
 # Both linkers would turn a call through the GOT into a direct one, were they not told otherwise.
 _C_FLAGS = (
     "-std=gnu11 -g -O1 -fPIE -ffreestanding -fcf-protection=none -fno-stack-protector -mgeneral-regs-only -Wall "
-    "-Wextra -Werror -Wa,-mrelax-relocations=no -nostdlib -static-pie -Wl,--no-relax"
+    "-Wextra -Wa,-mrelax-relocations=no -nostdlib -static-pie -Wl,--no-relax"
 ).split()
 _RUST_FLAGS = (
     "--edition 2021 -g -C opt-level=1 -C panic=abort -C relocation-model=pic -C default-linker-libraries=no "
     "-C linker=gcc -C link-arg=-nostdlib -C link-arg=-nostartfiles -C link-arg=-static-pie -C link-arg=-Wl,--no-relax"
 ).split()
+_TLS_FLAGS = (
+    "-std=gnu11 -g -O1 -ffreestanding -fno-pic -no-pie -fcf-protection=none -fstack-protector-explicit -Wall -Wextra "
+    "-nostdlib -static"
+).split()
+_ORDINARY_FLAGS = (
+    "-std=gnu11 -g -O1 -fPIE -pie -fno-builtin -U_FORTIFY_SOURCE -fcf-protection=none -fno-stack-protector "
+    "-fstack-protector-explicit -Wall -Wextra"
+).split()
+
+# Crashes without anything wrong about a relocation: what to pass to `build_ordinary`'s program, and how it then ends.
+# GDB stops at each of the signals but SIGALRM.
+ORDINARY = {
+    **dict.fromkeys(
+        "null-read null-write null-member wild-read non-canonical-read negative-index string-null literal-write "
+        "read-only-write misaligned-movaps raised-signal stack-overflow smashed-return smashed-return-wide "
+        "smashed-return-null null-call null-callback small-call wild-call non-canonical-call baseless-call jump-nx "
+        "jump-nx-stack jump-nx-data unmapped-code runs-into-data cleared-handler weak-call virtual-zeroed "
+        "virtual-freed virtual-overwritten".split(),
+        signal.SIGSEGV,
+    ),
+    **dict.fromkeys(
+        "call-abort failed-assertion smashed-canary double-free invalid-free heap-overflow".split(), signal.SIGABRT
+    ),
+    **dict.fromkeys("misaligned-read bus-error".split(), signal.SIGBUS),
+    "breakpoint": signal.SIGTRAP,
+    "illegal-instruction": signal.SIGILL,
+    "division-by-zero": signal.SIGFPE,
+    "endless-loop": signal.SIGQUIT,
+    "alarm-clock": signal.SIGALRM,
+}
+_TLS_ACCESSES = {"pointer": 1, "variable": 2, "guard": 3}
+_VARIANTS = {"memcpy": "memcpy", "vtable": "vtable", "none": "fixed"}
 _RELR = {"bfd": "-Wl,-z,pack-relative-relocs", "lld": "-Wl,--pack-dyn-relocs=relr"}
+
+
+@functools.lru_cache(maxsize=None)
+def _shared() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="kdbg-runtimes-")
+
+
+def shared() -> pathlib.Path:
+    """Return a directory for all modules, so that each program is built once; it goes with the process."""
+    return pathlib.Path(_shared().name)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,3 +150,36 @@ def _rust_lld() -> pathlib.Path | None:
     host = next(x.split()[1] for x in support.run(compiler, "-vV").splitlines() if x.startswith("host:"))
     place = sysroot / "lib" / "rustlib" / host / "bin" / "gcc-ld"
     return place if (place / "ld.lld").exists() else None
+
+
+@functools.lru_cache(maxsize=None)
+def build_runtime(
+    directory: pathlib.Path, language: str = "c", fault: str = "memcpy", linker: str = "bfd", relr: bool = False
+) -> pathlib.Path:
+    """Build the example start-up, which crashes by `memcpy` or `vtable`, or with `none` says that it is up."""
+    support.require("gcc", "make")
+    compiler = [f"RUSTC={rustc()}"] if language == "rust" else []
+    linker_flags(linker, language)
+    output = directory / ("relr" if relr else "rela")
+    name = f"{language}-{_VARIANTS[fault]}-{linker}"
+    support.run("make", "-s", "-C", str(RUNTIME), f"O={output}", f"RELR={int(relr)}", *compiler, name)
+    return output / name
+
+
+@functools.lru_cache(maxsize=None)
+def build_ordinary(directory: pathlib.Path) -> pathlib.Path:
+    """Build the program that crashes as its first argument says, one of `ORDINARY`."""
+    support.require("gcc")
+    output = directory / "ordinary"
+    support.run("gcc", *_ORDINARY_FLAGS, "-o", str(output), str(SLOTS / "ordinary.c"))
+    return output
+
+
+@functools.lru_cache(maxsize=None)
+def build_tls(directory: pathlib.Path, access: str = "pointer", fixed: bool = False) -> pathlib.Path:
+    """Build a program that uses fs with fs_base 0: the thread `pointer`, a `variable` below it, the `guard` above."""
+    support.require("gcc")
+    output = directory / f"tls-{access}{'-fixed' if fixed else ''}"
+    options = [f"-DACCESS={_TLS_ACCESSES[access]}", f"-DSET={int(fixed)}"]
+    support.run("gcc", *_TLS_FLAGS, *options, "-o", str(output), str(SLOTS / "tls.c"))
+    return output

@@ -10,12 +10,12 @@ from ..dwarf import own_line_at, variable_type
 from ..elf import ElfFile, Note, open_elf
 from ..errors import BadFile, KdbgError, MemoryFault, NotSupported
 from ..symbols import Symbols
-from ..target import ArrayType, Frame, Location, Objfile, Symbol
+from ..target import ArrayType, Frame, Location, Objfile, Signal, Symbol
 from ..units import Address, Size, safe_text
 from . import notes
 from .guest import GuestMemory
 from .memory import ProcessMemory
-from .notes import MappedFile, Signal, Thread
+from .notes import MappedFile, Thread
 from .unwind import unwind
 
 _AT_ENTRY = 9
@@ -119,6 +119,10 @@ class CoreTarget:
     def auxiliary_vector(self) -> Mapping[int, int]:
         """Return the auxiliary vector of the process; empty for a guest."""
         return self._auxiliary
+
+    def stop_signal(self) -> Optional[Signal]:
+        """Return the signal that ended the program, which is that of its first thread."""
+        return self.signal if self._thread == 0 else None
 
     @cached_property
     def _symbols(self) -> Symbols:

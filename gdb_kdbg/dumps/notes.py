@@ -12,6 +12,7 @@ from typing import Iterable, Mapping, Optional, Sequence
 
 from ..elf_tables import Note, unpack_all
 from ..errors import BadFile
+from ..target import Signal
 from ..units import Address, Size
 
 NT_PRSTATUS, NT_AUXV, NT_FILE, NT_SIGINFO = 1, 6, 0x46494C45, 0x53494749
@@ -52,15 +53,6 @@ class MappedFile:
     @property
     def size(self) -> Size:
         return Size(self.end - self.start)
-
-
-@dataclass(frozen=True)
-class Signal:
-    """The signal that ended the program; `address` is meaningful for faults (SIGSEGV, SIGBUS, SIGILL, SIGFPE)."""
-
-    number: int
-    code: int
-    address: Address
 
 
 def threads(notes: Sequence[Note]) -> tuple[Thread, ...]:

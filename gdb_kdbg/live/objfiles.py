@@ -1,63 +1,172 @@
-"""Which ELF files GDB has loaded, and where."""
+"""Which ELF files GDB has loaded, and where; where GDB does not know, what the process itself says."""
 
 from __future__ import annotations
 
+import os
 import re
-from typing import Iterable, Optional
+from functools import cached_property
+from typing import Iterator, Mapping, NamedTuple, Optional
 
 import gdb
 
-from ..elf import open_elf
+from ..elf import ElfFile, open_elf
 from ..errors import KdbgError
-from ..target import Objfile
+from ..linkmap import AT_ENTRY, LoadedObject, loaded_objects, mismatch
+from ..target import Objfile, Target
+from ..units import safe_text
 
 # GDB lists the sections of the main file without a name, those of others with `in FILE`.
 _SECTION = re.compile(r"^\s*(0x[0-9a-f]+) - 0x[0-9a-f]+ is (\S+)(?: in (.*))?$")
 _MAIN = re.compile(r"^\s*`(.*)', file type")
-_TRIED_SYMBOLS = 8
+# The same of each symbol file, moved by what the user said; a debugging aid of GDB's own, so it comes second.
+_OBJECT = re.compile(r"^(?:Exec|Object) file: `(.*)', file type")
+_OBJECT_SECTION = re.compile(r"^\s*\[\d+\]\s+(0x[0-9a-f]+)->0x[0-9a-f]+ at 0x[0-9a-f]+: (\S+)")
+_REMOTE = re.compile(r"^(?:target|remote):")
+
+
+class Loaded(NamedTuple):
+    """The loaded files, and what is wrong with some; `walked` if the process's own list was needed."""
+
+    objfiles: tuple[Objfile, ...]
+    problems: tuple[str, ...] = ()
+    walked: bool = False
 
 
 def loaded_objfiles() -> tuple[Objfile, ...]:
     """Return GDB's ELF files with their load biases, from its section table; no packet is sent for it."""
-    listed = _listed_sections()
-    found: list[Objfile] = []
-    for path in dict.fromkeys(objfile.filename for objfile in gdb.objfiles() if objfile.filename):
-        bias = _bias(path, listed.get(path, {}))
-        if bias is not None:
-            found.append(Objfile(path, bias))
-    return tuple(found)
+    return tuple(Objfile(path, bias or 0) for path, bias in _Known().biases.items())
 
 
-def _listed_sections() -> dict[str, dict[str, int]]:
-    listed: dict[str, dict[str, int]] = {}
-    space = gdb.current_progspace()
-    main = (space.filename if space else None) or ""
-    for line in (gdb.execute("info files", to_string=True) or "").splitlines():
-        header, section = _MAIN.match(line), _SECTION.match(line)
-        if header:
-            main = header[1]
-        elif section:
-            listed.setdefault(section[3] or main, {}).setdefault(section[2], int(section[1], 16))
-    return listed
+def find_loaded(target: Target) -> Loaded:
+    """Return the ELF files of a program; memory is read only where GDB's list of a process lacks something."""
+    known = _Known()
+    if target.is_system or not _is_lacking(target, known):
+        return Loaded(tuple(Objfile(path, bias or 0) for path, bias in known.biases.items()))
+    return _completed(target, known)
 
 
-def _bias(path: str, sections: dict[str, int]) -> Optional[int]:
-    """Runtime minus link-time address: of a section GDB lists, else of a symbol GDB knows."""
+class _Known:
+    """What GDB knows: the files by their paths here, with their load biases (None if GDB has no section of one)."""
+
+    @cached_property
+    def main(self) -> str:
+        """The path of the main program, empty if GDB has none."""
+        space = gdb.current_progspace()
+        return _local(space.filename) if space is not None and space.filename else ""
+
+    @cached_property
+    def biases(self) -> dict[str, Optional[int]]:
+        files = [objfile for objfile in gdb.objfiles() if objfile.filename and objfile.owner is None]
+        names = {_local(file.filename, file.build_id): file.filename for file in files}
+        names.update((_local(name), name) for name in self._listed if _local(name) not in names)
+        # The main program is first in the order of lookups.
+        paths = sorted(names, key=lambda path: path != self.main)
+        biases = {path: self._bias(elf, names[path]) for path in paths for elf in _opened(path)}
+        for debug in (objfile for objfile in gdb.objfiles() if objfile.filename and objfile.owner is not None):
+            owner = _local(debug.owner.filename)
+            if not any(elf.debug_file.path == os.path.realpath(debug.filename) for elf in _opened(owner)):
+                biases.setdefault(debug.filename, biases.get(owner))
+        return biases
+
+    @cached_property
+    def _listed(self) -> dict[str, dict[str, int]]:
+        space = gdb.current_progspace()
+        main = (space.filename if space else None) or ""
+        listed: dict[str, dict[str, int]] = {}
+        for line in (gdb.execute("info files", to_string=True) or "").splitlines():
+            header, section = _MAIN.match(line), _SECTION.match(line)
+            if header:
+                main = header[1]
+            elif section:
+                listed.setdefault(section[3] or main, {}).setdefault(section[2], int(section[1], 16))
+        return listed
+
+    @cached_property
+    def _symbol_files(self) -> dict[str, dict[str, int]]:
+        listed: dict[str, dict[str, int]] = {}
+        name = ""
+        for line in (gdb.execute("maint info sections -all-objects", to_string=True) or "").splitlines():
+            header, section = _OBJECT.match(line), _OBJECT_SECTION.match(line)
+            if header:
+                name = header[1]
+            elif section:
+                listed.setdefault(name, {}).setdefault(section[2], int(section[1], 16))
+        return listed
+
+    def _bias(self, elf: ElfFile, name: str) -> Optional[int]:
+        bias = _bias_by_sections(elf, self._listed.get(name, {}))
+        return bias if bias is not None else _bias_by_sections(elf, self._symbol_files.get(name, {}))
+
+
+def _bias_by_sections(elf: ElfFile, sections: Mapping[str, int]) -> Optional[int]:
     try:
-        elf = open_elf(path)
-        for section in elf.sections:
-            if section.name in sections and section.address:
-                return sections[section.name] - section.address
-        names = (symbol for symbol in elf.symbol_table() if symbol.kind == "FUNC")
-        return _bias_by_symbol((symbol.name, symbol.address) for symbol in names)
+        placed = (s for s in elf.sections if s.placed and s.address and s.name in sections)
+        return next((sections[section.name] - section.address for section in placed), None)
     except KdbgError:
         return None
 
 
-def _bias_by_symbol(symbols: Iterable[tuple[str, int]]) -> int:
-    for (name, link), _ in zip(symbols, range(_TRIED_SYMBOLS)):
-        try:
-            return int(gdb.parse_and_eval(f"(unsigned long)&'{name}'")) - link
-        except gdb.error:
-            continue
-    return 0
+def _opened(path: str) -> Iterator[ElfFile]:
+    try:
+        elf = open_elf(path)
+        if elf.type in ("EXEC", "DYN"):
+            yield elf
+    except KdbgError:
+        pass
+
+
+# Files that GDB read through a stub mostly are here too: as the same path, and with the same build id.
+def _local(name: str, build_id: Optional[str] = None) -> str:
+    path = _REMOTE.sub("", name)
+    if path != name and build_id and any(elf.build_id() not in (None, build_id) for elf in _opened(path)):
+        return name
+    return path
+
+
+def _is_lacking(target: Target, known: _Known) -> bool:
+    main = known.biases.get(known.main)
+    if main is None or None in known.biases.values():
+        return True
+    elf = open_elf(known.main)
+    if elf.entry + main != target.auxiliary_vector().get(AT_ENTRY, elf.entry + main):
+        return True
+    others = [path for path in known.biases if path != known.main and not path.endswith(".debug")]
+    return not others and any(segment.type == "INTERP" for segment in elf.segments)
+
+
+def _completed(target: Target, known: _Known) -> Loaded:
+    paths = {os.path.realpath(path): path for path in known.biases}
+    found: dict[str, Optional[Objfile]] = {}
+    problems: list[str] = []
+    for number, loaded in enumerate(loaded_objects(target)):
+        path = known.main if number == 0 and known.main else _on_this_machine(loaded.name)
+        real = os.path.realpath(path)
+        path = paths.get(real, path)
+        bias = known.biases.get(path) if number else None
+        problem = _problem(target, path, loaded) if bias is None else None
+        problems += [problem] if problem else []
+        if path:
+            found[real] = None if problem else Objfile(path, loaded.load_bias if bias is None else bias)
+    for real, path in paths.items():
+        if real not in found:
+            found[real] = _without_list(path, known.biases[path])
+            problems += [] if found[real] else [f"where {safe_text(path, 200)} is loaded cannot be found: give --bias"]
+    return Loaded(tuple(filter(None, found.values())), tuple(problems), walked=True)
+
+
+# A file that stands in no list of the process: the user named it to GDB, or the process has no list.
+def _without_list(path: str, bias: Optional[int]) -> Optional[Objfile]:
+    is_fixed = any(elf.type == "EXEC" for elf in _opened(path))
+    return Objfile(path, bias or 0) if bias is not None or is_fixed else None
+
+
+def _problem(target: Target, path: str, loaded: LoadedObject) -> Optional[str]:
+    """Say why a file cannot be what is loaded; one that cannot be opened is told by who opens it."""
+    return next(filter(None, (mismatch(target, elf, loaded) for elf in _opened(path))), None)
+
+
+def _on_this_machine(name: str) -> str:
+    """Return where a file of the target is here, by GDB's `sysroot`."""
+    root = _REMOTE.sub("", str(gdb.parameter("sysroot") or ""))
+    inside = os.path.join(root, name.lstrip("/")) if root and name.startswith("/") else name
+    return inside if os.path.exists(inside) else name

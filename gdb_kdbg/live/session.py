@@ -103,6 +103,7 @@ class GdbSession:
 
     def going_on(self) -> None:
         """Forget what was noted of the last stop."""
+        self._target.going_on()
         self.note = None
         self._pending = False
 

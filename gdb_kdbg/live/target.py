@@ -11,9 +11,9 @@ import gdb
 from ..dwarf import own_line_at
 from ..errors import KdbgError, MemoryFault, TargetUnavailable
 from ..symbols import Symbols
-from ..target import ArrayType, Frame, Location, Objfile, Symbol
+from ..target import ArrayType, Frame, Location, Objfile, Signal, Symbol
 from ..units import ADDRESS_MASK, Address, Size
-from .objfiles import loaded_objfiles
+from .objfiles import Loaded, find_loaded
 from .types import array_type
 
 _FRAME_REGISTERS = ("rbp", "rsp")
@@ -51,6 +51,8 @@ class GdbTarget:
     def __init__(self) -> None:
         self._symbols: Optional[Symbols] = None
         self._symbols_key: object = None
+        self._loaded = Loaded(())
+        self._auxiliary: Optional[Mapping[int, int]] = None
         self._locations: dict[int, Optional[Location]] = {}
 
     def require_stopped(self) -> None:
@@ -73,11 +75,14 @@ class GdbTarget:
 
     @property
     def is_system(self) -> bool:
-        return self.register("cr3") is not None
+        root = self.register("cr3")
+        # QEMU's user emulation has a CR3 too, which is 0; with paging on, no program of a machine could run on that.
+        is_emulated_program = root == 0 and (self.register("cs") or 0) & 3 == 3
+        return root is not None and not is_emulated_program
 
     @property
     def problems(self) -> Sequence[str]:
-        return self.symbols.problems
+        return *self.symbols.problems, *self._loaded.problems
 
     @property
     def architecture(self) -> str:
@@ -114,11 +119,22 @@ class GdbTarget:
     @property
     def symbols(self) -> Symbols:
         """The symbol tables of the loaded files; read again when GDB loads or drops one."""
-        key = gdb.selected_inferior().pid, tuple(objfile.filename for objfile in gdb.objfiles())
+        inferior = gdb.selected_inferior()
+        # GDB makes new objects for files that it reads again, at another place for instance.
+        key = inferior.pid, inferior.connection_num, tuple(gdb.objfiles())
         if self._symbols is None or key != self._symbols_key:
-            self._symbols, self._symbols_key = Symbols(loaded_objfiles()), key
+            self._symbols, self._symbols_key = None, key
+            self._auxiliary = None
             self._locations.clear()
+            self._loaded = find_loaded(self)
+            self._symbols = Symbols(self._loaded.objfiles)
         return self._symbols
+
+    def going_on(self) -> None:
+        """Forget what the program may change when it runs."""
+        self._auxiliary = None
+        if self._loaded.walked:
+            self._symbols = None
 
     def symbol(self, name: str) -> Optional[Symbol]:
         return self.symbols.symbol(name) or _gdb_symbol(name)
@@ -157,14 +173,18 @@ class GdbTarget:
         return tuple(found)
 
     def auxiliary_vector(self) -> Mapping[int, int]:
-        if self.is_system:
-            return {}
-        try:
-            text = gdb.execute("info auxv", to_string=True) or ""
-        except gdb.error:
-            return {}
-        entries = re.findall(r"^(\d+)\s+\S+\s.*?\s(0x[0-9a-f]+|\d+)$", text, re.MULTILINE)
-        return {int(number): int(value, 0) for number, value in entries}
+        if self._auxiliary is None:
+            self._auxiliary = {} if self.is_system else _auxiliary_vector()
+        return self._auxiliary
+
+
+def _auxiliary_vector() -> Mapping[int, int]:
+    try:
+        text = gdb.execute("info auxv", to_string=True) or ""
+    except gdb.error:
+        return {}
+    entries = re.findall(r'^(\d+)\s+\S+\s.*?\s(0x[0-9a-f]+|\d+)(?: ".*)?$', text, re.MULTILINE)
+    return {int(number): int(value, 0) for number, value in entries if number != "0"}
 
 
 def _frame(frame: gdb.Frame, interrupted: bool) -> Frame:

@@ -9,7 +9,7 @@ from gdb_kdbg.errors import MemoryFault, NotSupported, SymbolNotFound, TargetUna
 from gdb_kdbg.ranges import Range
 from gdb_kdbg.scene import Note, Scene
 from gdb_kdbg.session import Guards
-from gdb_kdbg.target import ArrayType, Frame, LiveTarget, Location, Objfile, Symbol, Target
+from gdb_kdbg.target import ArrayType, Frame, LiveTarget, Location, Objfile, Signal, Symbol, Target
 from gdb_kdbg.units import Address, Count, Size
 
 
@@ -82,6 +82,7 @@ class FakeTarget(FakeMemory):
         self.stack: list[Frame] = []
         self.files: list[Objfile] = []
         self.auxiliary: dict[int, int] = {}
+        self.signal: Optional[Signal] = None
 
     def define(self, name: str, address: int, size: int = 0, limit: int = 0) -> None:
         self.symbols[name] = Symbol(name, Address(address), Size(size), "kernel.elf", Address(limit))
@@ -129,6 +130,9 @@ class FakeTarget(FakeMemory):
 
     def auxiliary_vector(self) -> Mapping[int, int]:
         return self.auxiliary
+
+    def stop_signal(self) -> Optional[Signal]:
+        return self.signal
 
     def write_memory(self, address: Address, data: bytes) -> None:
         self.peek(address, len(data))

@@ -42,7 +42,7 @@ static void apply_relr(const struct image *image, struct table table)
 
 /*
  * Wrong: the operations are constants that hold addresses, so they are themselves among what is to be relocated. The
- * call lands on what the linker left in `apply`.
+ * call lands where the linker left `apply` to point.
  */
 struct operations {
     const char *name;
@@ -52,15 +52,23 @@ struct operations {
 static const struct operations rela_operations = {"RELA", apply_rela};
 static const struct operations relr_operations = {"RELR", apply_relr};
 
-static __attribute__((noipa)) void apply(const struct operations *format, const struct image *image, struct table table)
+struct step {
+    const struct operations *format;
+    struct table table;
+};
+
+/* Not inlined: otherwise the compiler sees which function each call reaches, and calls it directly. */
+static __attribute__((noipa)) void apply_steps(const struct image *image, const struct step *step, size_t count)
 {
-    format->apply(image, table);
+    for (const struct step *end = step + count; step < end; step++)
+        step->format->apply(image, step->table);
 }
 
 void relocate(const struct image *image)
 {
-    apply(&rela_operations, image, image->rela);
-    apply(&relr_operations, image, image->relr);
+    struct step steps[] = {{&rela_operations, image->rela}, {&relr_operations, image->relr}};
+
+    apply_steps(image, steps, sizeof(steps) / sizeof(*steps));
 }
 
 #else
