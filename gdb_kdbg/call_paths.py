@@ -28,7 +28,7 @@ class Load(NamedTuple):
 
 
 class _Definition(NamedTuple):
-    index: int
+    at: int
     is_sure: bool
 
 
@@ -69,14 +69,14 @@ class Path:
         found = self._definition(register, before)
         if found is None or not depth:
             return None
-        instruction = self.instructions[found.index]
+        instruction = self.instructions[found.at]
         if instruction.mnemonic not in _LOADS or whole_register(instruction.registers[0]) != register:
             return None
         if instruction.memory:
-            return Load(instruction, self.address_of(instruction.memory[0], found.index), found.is_sure)
+            return Load(instruction, self.address_of(instruction.memory[0], found.at), found.is_sure)
         if len(instruction.registers) != 2:
             return None
-        load = self._load_of(instruction.registers[1], found.index, depth - 1)
+        load = self._load_of(instruction.registers[1], found.at, depth - 1)
         return load._replace(is_sure=load.is_sure and found.is_sure) if load else None
 
     def address_of(self, operand: MemoryOperand, index: int, depth: int = _DEPTH) -> Optional[Address]:
@@ -95,7 +95,7 @@ class Path:
         if not any(self._changes(i, register) for i in self.instructions[before:]):
             return self._registers.get(register)
         found = self._definition(register, before)
-        return self._result(register, found.index, depth - 1) if found and depth else None
+        return self._result(register, found.at, depth - 1) if found and depth else None
 
     # What an instruction has put into a register, as far as the simple ones go that addresses are made with.
     def _result(self, register: str, index: int, depth: int) -> Optional[int]:

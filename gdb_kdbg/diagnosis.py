@@ -6,14 +6,24 @@ from typing import Callable, Optional
 
 from .errors import KdbgError, NotSupported, TargetUnavailable
 from .finding import RANKS, Finding, WhyReport
+from .rules.bad_call import bad_call, overwritten_slot
+from .rules.bad_jump import bad_jump
 from .rules.copy_fault import copy_fault
 from .rules.guard import guard_changed
+from .rules.misaligned import misaligned
+from .rules.no_tls import no_tls
+from .rules.null_call import null_call
+from .rules.smashed_return import smashed_return
 from .rules.stack_check import stack_check_failed
+from .rules.unrelocated_pointer import unrelocated_pointer
 from .rules.watched import watched_write
 from .scene import Scene
 
 Rule = Callable[[Scene], Optional[Finding]]
-RULES: tuple[Rule, ...] = (guard_changed, watched_write, stack_check_failed, copy_fault)
+RULES: tuple[Rule, ...] = (
+    guard_changed, watched_write, stack_check_failed, copy_fault,
+    bad_call, overwritten_slot, unrelocated_pointer, null_call, smashed_return, misaligned, no_tls, bad_jump,
+)  # fmt: skip
 
 
 def explain(scene: Scene) -> WhyReport:

@@ -10,21 +10,21 @@ from __future__ import annotations
 
 import io
 import os
-from contextlib import contextmanager
 from functools import cached_property, lru_cache
 from importlib import import_module
 from inspect import signature
 from itertools import takewhile
-from typing import TYPE_CHECKING, Any, Iterator, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 from . import elf_tables
 from .dynamic_symbols import DynamicSymbols
 from .elf_dynamic import dynamic_symbols
 from .elf_relocations import TYPE_NAMES, Relocations, read_relocations
-from .elf_tables import Content, Header, Note, Section, Segment
+from .elf_tables import Content, Header, Note, Section, Segment, guarded
 from .errors import BadFile, KdbgError, MemoryFault
 from .intervals import Intervals
 from .symbol_table import Area, RawSymbols, SymbolTable
+from .symbol_versions import version_names
 from .units import LinkAddress, Size, is_kernel_half, safe_text
 
 if TYPE_CHECKING:
@@ -41,20 +41,6 @@ _READ_LIMIT = 16 << 20
 _KEPT_WHOLE = 4 << 20
 # Where distributions put what they strip; GDB's `debug-file-directory` begins with it.
 _DEBUG_FILES = "/usr/lib/debug/.build-id"
-
-
-@contextmanager
-def guarded(path: str) -> Iterator[None]:
-    """Turn whatever the reading of an ELF file raises into BadFile; other KdbgErrors pass."""
-    name = safe_text(path, 200)
-    try:
-        yield
-    except BadFile as error:
-        raise error if name in str(error) else BadFile(f"malformed ELF file {name}: {error}") from error
-    except KdbgError:
-        raise
-    except Exception as error:
-        raise BadFile(f"malformed ELF file {name}: {type(error).__name__}: {safe_text(str(error), 200)}") from error
 
 
 def open_elf(path: str) -> ElfFile:
@@ -260,7 +246,7 @@ class ElfFile:
     @cached_property
     def _dynamic_symbols(self) -> DynamicSymbols:
         with guarded(self.path):
-            return DynamicSymbols(dynamic_symbols(self))
+            return DynamicSymbols(dynamic_symbols(self), version_names(self))
 
     @cached_property
     def _relocation_names(self) -> dict[int, str]:

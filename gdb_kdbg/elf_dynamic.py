@@ -7,6 +7,7 @@ import sys
 from array import array
 from typing import Mapping, Protocol
 
+from .elf_relocations import Relocations
 from .errors import BadFile
 from .symbol_table import RawSymbols
 
@@ -26,6 +27,7 @@ class _File(Protocol):
     def size(self) -> int: ...
     def read_table(self, link_address: int, size: int) -> bytes: ...
     def dynamic(self) -> tuple[tuple[int, int], ...]: ...
+    def relocations(self) -> Relocations: ...
 
 
 def dynamic_symbols(file: _File) -> RawSymbols:
@@ -55,7 +57,8 @@ def _gnu_hash_count(file: _File, address: int) -> int:
     heads = _words(file, table, buckets)
     last = max(heads, default=0)
     if last < first:
-        return int(first)
+        # Nothing is exported, and GNU ld then writes 1 for `first`, however many symbols are imported.
+        return max(int(first), max(file.relocations().symbols, default=0) + 1)
     # The chain of the last bucket ends at the hash value whose lowest bit is set.
     return int(last) + _chain_length(file, table + 4 * buckets + 4 * (last - first))
 

@@ -19,6 +19,7 @@ from .errors import BadFile
 DT_PLTRELSZ, DT_PLTGOT, DT_RELA, DT_RELASZ, DT_REL, DT_RELSZ, DT_PLTREL, DT_JMPREL = 2, 3, 7, 8, 17, 18, 20, 23
 DT_RELRSZ, DT_RELR = 35, 36
 DT_BIND_NOW, DT_FLAGS, DT_FLAGS_1 = 24, 30, 0x6FFFFFFB
+_DT_SYMBOLIC, _DF_SYMBOLIC = 16, 0x2
 _DF_BIND_NOW, _DF_1_NOW = 0x8, 0x1
 
 RELR, REL, RELA = 0, 1, 2
@@ -79,6 +80,12 @@ def binds_now(dynamic: Iterable[tuple[int, int]]) -> bool:
     tags = dict(dynamic)
     flags, flags_1 = tags.get(DT_FLAGS, 0), tags.get(DT_FLAGS_1, 0)
     return DT_BIND_NOW in tags or bool(flags & _DF_BIND_NOW or flags_1 & _DF_1_NOW)
+
+
+def is_symbolic(dynamic: Iterable[tuple[int, int]]) -> bool:
+    """Tell whether the file's own definitions go before those of all other files (`-Bsymbolic`)."""
+    tags = dict(dynamic)
+    return _DT_SYMBOLIC in tags or bool(tags.get(DT_FLAGS, 0) & _DF_SYMBOLIC)
 
 
 def _tables(tags: dict[int, int]) -> Iterable[tuple[int, int, int]]:

@@ -11,10 +11,11 @@ import stat
 import struct
 import weakref
 import zlib
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Iterator, NamedTuple, Optional
 
-from .errors import BadFile
+from .errors import BadFile, KdbgError
 from .units import LinkAddress, Size, safe_text
 
 SHF_ALLOC, SHF_TLS, SHF_COMPRESSED = 0x2, 0x400, 0x800
@@ -88,6 +89,20 @@ class Note:
     owner: str
     type: int
     data: bytes
+
+
+@contextmanager
+def guarded(path: str) -> Iterator[None]:
+    """Turn whatever the reading of an ELF file raises into BadFile; other KdbgErrors pass."""
+    name = safe_text(path, 200)
+    try:
+        yield
+    except BadFile as error:
+        raise error if name in str(error) else BadFile(f"malformed ELF file {name}: {error}") from error
+    except KdbgError:
+        raise
+    except Exception as error:
+        raise BadFile(f"malformed ELF file {name}: {type(error).__name__}: {safe_text(str(error), 200)}") from error
 
 
 class Header(NamedTuple):

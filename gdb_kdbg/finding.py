@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar, Optional
 
-from .units import Address, Count, Size, Word
+from .units import Address, Count, LinkAddress, Size, Word
 
 RANKS = ("certain", "likely", "possible")
 
@@ -38,6 +38,19 @@ class Facts:
     found: Optional[Word] = None
     fault_address: Optional[Address] = None
     remaining: Optional[Size] = None
+    call_site: Optional[Address] = None
+    slot_address: Optional[Address] = None
+    slot_link_address: Optional[LinkAddress] = None
+    slot_name: Optional[str] = None
+    section: Optional[str] = None
+    relocation: Optional[str] = None
+    addend: Optional[Word] = None
+    symbol: Optional[str] = None
+    target: Optional[str] = None
+    objfile: Optional[str] = None
+    objfile_state: Optional[str] = None
+    operand_address: Optional[Address] = None
+    alignment: Optional[Size] = None
 
 
 @dataclass(frozen=True)

@@ -173,6 +173,8 @@ class FrameEntries:
         data = self.bytes_at(common)
         if not self.is_eh_frame or data is None:
             return 0
+        if self.common_of(common) is not None:  # An entry based on itself sends pyelftools round for ever.
+            raise BadFile(f"the entry at {self.address + common:#x} of the call frame information is no common one")
         (entry, *_) = self._elf.call_frames(data, self.address + common, True).get_entries()
         augmentation: Mapping[Any, Any] = getattr(entry, "augmentation_dict", {})
         return int(augmentation.get("FDE_encoding", 0))

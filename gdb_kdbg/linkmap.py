@@ -78,23 +78,23 @@ def mismatch(memory: Memory, elf: ElfFile, loaded: LoadedObject) -> Optional[str
     ):
         if there and (here + loaded.load_bias) & ADDRESS_MASK != there:
             return f"{name} is not the file that was loaded: memory has its {what} at {there:#x}"
-    if loaded.entry or loaded.dynamic_address or is_same_file(memory, elf, loaded.load_bias):
+    if loaded.entry or loaded.dynamic_address or header_agrees(memory, elf, loaded.load_bias) is not False:
         return None
     return f"{name} is not the file that was loaded: memory has another header at {loaded.load_bias:#x}"
 
 
-def is_same_file(memory: Memory, elf: ElfFile, load_bias: int) -> bool:
+def header_agrees(memory: Memory, elf: ElfFile, load_bias: int) -> Optional[bool]:
     """Tell whether memory shows an ELF file at a load bias: by its file header, which is mapped with its first segment.
 
-    Memory that cannot be read, and files whose header is not mapped, are taken to agree. One read.
+    None where memory cannot be read, and for files whose header is not mapped. One read.
     """
     first = next((s for s in elf.loaded if s.offset == 0 and s.file_size >= _FILE_HEADER), None)
     if first is None:
-        return True
+        return None
     try:
         mapped = memory.read_memory(Address(first.address + load_bias & ADDRESS_MASK), Size(_FILE_HEADER))
     except MemoryFault:
-        return True
+        return None
     header = elf.read_file(0, _FILE_HEADER)
     # Stripping moves the section headers: e_shoff is at 40, what counts them from 58 on.
     return (mapped[:40], mapped[48:58]) == (header[:40], header[48:58])

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Run = Callable[[Session, Any], object]
 
-MODULES = ("status", "ring", "canary", "watch", "got", "reloc", "symbol", "why")
+MODULES = ("status", "ring", "canary", "watch", "got", "reloc", "symbol", "vtable", "why")
 
 
 class Argument:

@@ -11,7 +11,7 @@ from collections import Counter
 from typing import Iterable, NamedTuple, Optional, Sequence
 
 from .elf import ElfFile
-from .elf_relocations import binds_now
+from .elf_relocations import binds_now, is_symbolic
 from .elf_tables import PF_X
 from .scope import Scope
 from .slots import (
@@ -59,6 +59,7 @@ class Judge:
         self._bias = objfile.load_bias
         self._is_relocated = is_relocated
         self._binds_now = binds_now(elf.dynamic())
+        self._first = objfile if is_symbolic(elf.dynamic()) else None
         self._rules = {
             RELATIVE: self._relative, SYMBOL: self._symbol, JUMP_SLOT: self._jump_slot, IRELATIVE: self._irelative,
             TLS_MODULE: self._module, TLS_OFFSET: self._offset, TLS_STATIC: self._static_offset,
@@ -71,8 +72,8 @@ class Judge:
             return self._moved(slot.addend)
         if slot.effect in (SYMBOL, JUMP_SLOT):
             return self._bound(slot)
-        if slot.effect == TLS_OFFSET and self._own(slot):
-            return (slot.symbol.address + slot.addend) & ADDRESS_MASK
+        if slot.effect == TLS_OFFSET:
+            return self._offset_expected(slot)
         return self._static_expected(slot) if slot.effect == TLS_STATIC else None
 
     def verdict(self, slot: PlannedSlot, value: Optional[int]) -> Verdict:
@@ -89,15 +90,14 @@ class Judge:
         expected = (slot.addend + self._bias) & ADDRESS_MASK
         if value == expected:
             return Verdict(RESOLVED, expected, "" if self._bias else "the load bias is 0")
-        if value in (slot.initial, slot.addend & ADDRESS_MASK) and (value or self._may_be_unrelocated(slot)):
-            return Verdict(UNRELOCATED, expected)
-        if value == 0 and self._may_be_unrelocated(slot):
+        left = value in (slot.initial, slot.addend & ADDRESS_MASK) or (value == 0 and not self._is_relocated)
+        if left and self._may_be_unrelocated(slot, value):
             return Verdict(UNRELOCATED, expected)
         return self._changed(slot, expected)
 
-    # A zero is what the linker leaves and what a program writes; only the rest of the file tells which.
-    def _may_be_unrelocated(self, slot: PlannedSlot) -> bool:
-        return slot.is_constant or self._is_relocated is False
+    # What the linker leaves, a zero before all, a program may write as well; then only the rest of the file tells.
+    def _may_be_unrelocated(self, slot: PlannedSlot, value: int = 0) -> bool:
+        return slot.is_constant or self._is_relocated is False or bool(value and not self._is_relocated)
 
     def _changed(self, slot: PlannedSlot, expected: Optional[int]) -> Verdict:
         if slot.is_constant:
@@ -118,16 +118,16 @@ class Judge:
         if slot.symbol.is_local or not slot.symbol.name:
             return self._local(slot, value)
         wanted = (value - slot.addend) & ADDRESS_MASK
-        ifunc = next((d for d in definitions if d.symbol.kind == "IFUNC"), None)
-        if any(d.address == wanted for d in definitions if d.symbol.kind != "IFUNC"):
+        resolvers = [d for d in definitions if d.symbol.kind == "IFUNC"]
+        if any(d.address == wanted for d in definitions if d.symbol.kind not in ("IFUNC", "TLS")):
             return Verdict(RESOLVED, value)
-        if ifunc and value and self._is_implementation(wanted, ifunc.objfile, slot.symbol.name):
-            return Verdict(RESOLVED, None, RESOLVER_NOTE)
         if value == slot.addend & ADDRESS_MASK or value == 0:
             return self._zero(slot)
-        if not definitions or (ifunc and wanted == ifunc.address):
-            note = "no loaded file defines the symbol" if not definitions else RESOLVER_NOTE
+        if not definitions or any(wanted == d.address for d in resolvers):
+            note = "holds its own resolver" if definitions else "no loaded file defines the symbol"
             return Verdict(UNDECIDABLE, self._bound(slot), note)
+        if any(self._is_implementation(wanted, d.objfile, slot.symbol.name) for d in resolvers):
+            return Verdict(RESOLVED, None, RESOLVER_NOTE)
         return self._changed(slot, self._bound(slot))
 
     # A section symbol of a hand-made or prelinked file: nothing to look up.
@@ -142,7 +142,7 @@ class Judge:
     def _zero(self, slot: PlannedSlot) -> Verdict:
         expected = self._bound(slot)
         if slot.symbol.is_weak and self._is_relocated is not False:
-            if expected is None or not self._is_relocated:
+            if not self._scope.definitions(slot.symbol.name):
                 return Verdict(RESOLVED, 0, WEAK_NOTE)
             return Verdict(UNDECIDABLE, expected, "weak: its definition may have been loaded later")
         if self._may_be_unrelocated(slot):
@@ -155,20 +155,20 @@ class Judge:
             return True
         if self._scope.executable_in(value) != owner:
             return False
-        found = self._scope.symbols.name_at(value)
-        if found is None or found[1]:
-            return True
-        exported = [d for d in self._scope.definitions(found[0]) if d.address == value and d.symbol.kind == "FUNC"]
-        return not exported or _alike(found[0], name)
+        elf, link = self._scope.elf_of(owner), (value - owner.load_bias) & ADDRESS_MASK
+        exported = elf.dynamic_symbols().names_at(link) if elf else ()
+        if exported:
+            return any(_alike(other, name) for other in exported)
+        inside = elf.symbol_table().at(link) if elf else None
+        return inside is None or not inside.size or inside.address == link
 
     def _bound(self, slot: PlannedSlot) -> Optional[int]:
         if slot.symbol.is_local:
             return self._moved(slot.symbol.address + slot.addend)
-        for definition in self._scope.definitions(slot.symbol.name):
-            if definition.symbol.kind == "IFUNC":
-                return None
-            return (definition.address + slot.addend) & ADDRESS_MASK
-        return None
+        found = self._scope.bound_to(slot.symbol, slot.effect == JUMP_SLOT, self._first)
+        if found is None or found.symbol.kind == "IFUNC":
+            return None
+        return (found.address + slot.addend) & ADDRESS_MASK
 
     def _irelative(self, slot: PlannedSlot, value: int) -> Verdict:
         if value == 0:
@@ -190,11 +190,19 @@ class Judge:
         return Verdict(RESOLVED if value < _MODULES else UNDECIDABLE, None, "number of a module with TLS")
 
     def _offset(self, slot: PlannedSlot, value: int) -> Verdict:
-        expected = self.expected(slot)
-        note = "offset in a module's TLS"
-        if expected is None or value == expected:
-            return Verdict(RESOLVED if value else UNDECIDABLE if expected is None else RESOLVED, expected, note)
-        return Verdict(UNRELOCATED if value in (0, slot.initial) else ELSEWHERE, expected, note)
+        expected, note = self._offset_expected(slot), "offset in a module's TLS"
+        known = [(d.symbol.address + slot.addend) & ADDRESS_MASK for d in self._scope.definitions(slot.symbol.name)]
+        if value == expected or value in known:
+            return Verdict(RESOLVED, expected, note)
+        if value in (0, slot.initial) and (self._is_relocated is False or expected is not None):
+            return Verdict(UNRELOCATED, expected, note)
+        return self._changed(slot, expected) if known else Verdict(UNDECIDABLE, expected, note)
+
+    def _offset_expected(self, slot: PlannedSlot) -> Optional[int]:
+        own = slot.symbol.is_local or not slot.symbol.name
+        found = None if own else self._scope.bound_to(slot.symbol, True, self._first)
+        symbol = slot.symbol if own else found.symbol if found else None
+        return (symbol.address + slot.addend) & ADDRESS_MASK if symbol else None
 
     def _static_offset(self, slot: PlannedSlot, value: int) -> Verdict:
         expected, note = self._static_expected(slot), "offset from the thread pointer"
@@ -262,6 +270,19 @@ def symbol_counts(slots: Sequence[PlannedSlot], values: Sequence[Optional[int]])
         if slot.effect == SYMBOL and slot.is_constant and slot.symbol.name and not slot.symbol.is_weak
     )
     return told[True], told[False]
+
+
+def resolver_counts(slots: Sequence[PlannedSlot], values: Sequence[Optional[int]]) -> tuple[int, int]:
+    """Return how many IRELATIVE slots are filled, and how many hold what the linker left.
+
+    The last witness, for static programs at a fixed address. A single one tells nothing: its resolver may return 0.
+    """
+    told = Counter(
+        value not in (0, slot.initial, slot.addend & ADDRESS_MASK)
+        for slot, value in zip(slots, values)
+        if slot.effect == IRELATIVE and value is not None
+    )
+    return (told[True], told[False]) if told[True] or told[False] > 1 else (0, 0)
 
 
 def counts_of(statuses: Iterable[str]) -> dict[str, int]:

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Mapping, Optional, Sequence
 
+from .bad_jumps import BadJump, BadPointer, read_bad_jump, read_bad_pointer
 from .canary import CanaryReport, read_canary
 from .copies import Coverage
 from .errors import KdbgError, SymbolNotFound
+from .faults import Fault, read_fault, registers_of
 from .process import ProbeProcess, probe_process
 from .ranges import Range
 from .ring import IMPLAUSIBLE_TOTAL, RingRecord, RingReport, read_ring
+from .scope import Scope
 from .session import Guards
 from .target import Frame, Target
 from .units import Address
@@ -93,6 +96,29 @@ class Scene:
     def writer_to(self, victim: Range) -> Optional[Writer]:
         """The store to a range that just happened, if the stop is right behind one."""
         return writer_to(self.target, self.records, victim)
+
+    @cached_property
+    def scope(self) -> Scope:
+        return Scope.of(self.target)
+
+    @cached_property
+    def registers(self) -> Mapping[str, int]:
+        return registers_of(self.target)
+
+    @cached_property
+    def fault(self) -> Optional[Fault]:
+        """The fault the target is stopped at, None on a healthy stop."""
+        return read_fault(self.target, self.scope, self.registers)
+
+    @cached_property
+    def bad_jump(self) -> Optional[BadJump]:
+        """The jump to where no code is that was the fault."""
+        return read_bad_jump(self.target, self.scope, self.registers, self.fault) if self.fault else None
+
+    @cached_property
+    def bad_pointer(self) -> Optional[BadPointer]:
+        """The slot that the pointer was read from whose use was the fault."""
+        return read_bad_pointer(self.target, self.scope, self.registers, self.fault) if self.fault else None
 
     @cached_property
     def frames(self) -> Sequence[Frame]:

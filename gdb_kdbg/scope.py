@@ -10,6 +10,7 @@ from .dynamic_symbols import DynamicSymbol
 from .elf import ElfFile
 from .elf_tables import PF_X
 from .errors import KdbgError, MemoryFault
+from .kernel_image import shifted_objfiles
 from .ranges import Range
 from .symbols import Symbols
 from .target import Objfile, Target
@@ -31,16 +32,19 @@ class Definition(NamedTuple):
 class Scope:
     """The files of a target in the order of the dynamic linker's lookups. `problems` are files that cannot be read."""
 
-    def __init__(self, objfiles: Sequence[Objfile], vdso: Optional[Range] = None) -> None:
+    def __init__(self, objfiles: Sequence[Objfile], vdso: Optional[Range] = None, problems: Sequence[str] = ()) -> None:
         self.symbols = Symbols(objfiles)
         self.vdso = vdso
+        self._problems = tuple(problems)
         self._known: dict[str, tuple[Definition, ...]] = {}
 
     @classmethod
     def of(cls, target: Target) -> Scope:
-        """Make the scope of a target; no memory is read for it."""
+        """Make the scope of a target; memory is only read in a machine, to see where its kernel runs."""
+        placed = shifted_objfiles(target)
         start = target.auxiliary_vector().get(_AT_SYSINFO_EHDR)
-        return cls(target.objfiles(), Range(Address(start), Size(_VDSO_SIZE)) if start else None)
+        vdso = Range(Address(start), Size(_VDSO_SIZE)) if start else None
+        return cls(placed.objfiles, vdso, (*target.problems, *placed.problems))
 
     @cached_property
     def files(self) -> Sequence[tuple[Objfile, ElfFile]]:
@@ -49,17 +53,30 @@ class Scope:
 
     @property
     def problems(self) -> Sequence[str]:
-        return self.symbols.problems
+        return tuple(dict.fromkeys((*self._problems, *self.symbols.problems)))
 
     def definitions(self, name: str) -> Sequence[Definition]:
         """Return every definition of a dynamic symbol, the one a lookup would find first."""
         if name not in self._known:
             self._known[name] = tuple(
-                Definition(address(symbol.address + objfile.load_bias), symbol, objfile)
+                Definition(_address(objfile, symbol), symbol, objfile)
                 for objfile, elf in self.files
                 for symbol in _definitions_in(elf, name)
             )
         return self._known[name]
+
+    def bound_to(self, symbol: DynamicSymbol, is_call: bool, first: Optional[Objfile] = None) -> Optional[Definition]:
+        """Return the definition that the dynamic linker binds a reference to, as far as the files tell.
+
+        The slot of a call never leads to a PLT entry; `first` is a file that is searched before all others. Sources:
+        gABI "Shared Object Dependencies"; LSB Core, "Symbol Versioning".
+        """
+        offered = [
+            definition
+            for definition in self.definitions(symbol.name)
+            if (definition.symbol.is_defined or not is_call) and _has_version(definition.symbol, symbol)
+        ]
+        return next((d for d in offered if d.objfile == first), offered[0] if offered else None)
 
     def executable_in(self, runtime_address: int) -> Optional[Objfile]:
         """Return the file in whose executable segment an address lies."""
@@ -83,7 +100,8 @@ class Scope:
         found = self.symbols.name_at(runtime_address)
         if found is not None:
             name, offset, objfile = found
-            text = f"{shown(name)}+{offset:#x}" if offset else shown(self._plain_name(objfile, runtime_address, name))
+            name = shown(self._plain_name(objfile, runtime_address - offset, name))
+            text = f"{name}+{offset:#x}" if offset else name
             return text if objfile == of else f"{text} ({base_name(objfile)})"
         for objfile, _ in self.symbols.holders(runtime_address):
             return f"{base_name(objfile)}+{address(runtime_address - objfile.load_bias):#x}"
@@ -119,6 +137,16 @@ def _is_debug_file(elf: ElfFile) -> bool:
         return any(s.name in (".text", ".dynamic") and s.type == "NOBITS" for s in elf.sections)
     except KdbgError:
         return False
+
+
+def _address(objfile: Objfile, symbol: DynamicSymbol) -> Address:
+    return address(symbol.address + (0 if symbol.is_absolute else objfile.load_bias))
+
+
+def _has_version(offered: DynamicSymbol, wanted: DynamicSymbol) -> bool:
+    if not wanted.version or not offered.version:
+        return offered.is_default
+    return offered.version == wanted.version
 
 
 def _definitions_in(elf: ElfFile, name: str) -> Sequence[DynamicSymbol]:

@@ -10,6 +10,7 @@ from .units import Address, Word
 
 if TYPE_CHECKING:
     from .scene import Scene
+    from .vtable_words import VtablePointer
 
 # What tells one process from another: the root of its page tables (0 natively) and its fs_base.
 ProcessKey = tuple[int, int]
@@ -67,6 +68,10 @@ class Session(Protocol):
 
     def evaluate(self, expression: str) -> Address:
         """The value of an address expression."""
+        ...
+
+    def vtable_pointer(self, expression: str) -> VtablePointer:
+        """What an expression has to do with a vtable: a fat pointer, an object, or only an address."""
         ...
 
     def scene(self) -> Scene:

@@ -9,7 +9,17 @@ from typing import Annotated, Mapping, NamedTuple, Optional, Sequence
 from .blocks import read_words_at
 from .demangle import demangle
 from .elf import ElfFile
-from .relocations import RESOLVED, UNRELOCATED, Judge, Verdict, counts_of, is_relocated, relative_counts, symbol_counts
+from .relocations import (
+    RESOLVED,
+    UNRELOCATED,
+    Judge,
+    Verdict,
+    counts_of,
+    is_relocated,
+    relative_counts,
+    resolver_counts,
+    symbol_counts,
+)
 from .scope import Scope, base_name
 from .slots import COPY, RELATIVE, PlannedSlot, link_target, planned_slots, slot_at
 from .target import Memory, Objfile
@@ -60,9 +70,14 @@ class LoadedSlots:
         self._bias = objfile.load_bias
         self.values = _values(memory, objfile, self.planned) if memory else [None] * len(self.planned)
         self.has_memory = memory is not None
-        told = self.relative_counts if any(self.relative_counts) else symbol_counts(self.planned, self.values)
-        self.is_relocated = is_relocated(*told) if memory else None
+        self.is_relocated = self._told() if memory else None
         self.judge = Judge(scope, objfile, elf, self.is_relocated)
+
+    # The best witness that has anything to say.
+    def _told(self) -> Optional[bool]:
+        counts = (symbol_counts, resolver_counts)
+        others = (count(self.planned, self.values) for count in counts)
+        return is_relocated(*next((told for told in (self.relative_counts, *others) if any(told)), (0, 0)))
 
     @cached_property
     def relative_counts(self) -> tuple[int, int]:

@@ -93,7 +93,7 @@ def _slot(
     name, effect = names.relr if table == RELR else names.of(number)
     section, is_constant = places.of(address)
     # Only compilers make these, and only for their global offset table.
-    is_constant = is_constant or effect in (JUMP_SLOT, IRELATIVE) or name == "GLOB_DAT"
+    is_constant = is_constant or effect == JUMP_SLOT or name == "GLOB_DAT"
     if table != RELA and effect in (RELATIVE, SYMBOL, IRELATIVE, TLS_STATIC, TLS_OFFSET):
         addend = initial
     return PlannedSlot(LinkAddress(address), section, name, effect, addend, symbol, initial, is_constant)

@@ -25,7 +25,7 @@ from .symbol_columns import (
     hidden_entries,
     sorted_entries,
 )
-from .units import ADDRESS_MASK, LinkAddress, Size
+from .units import ADDRESS_MASK, LinkAddress, Size, decoded
 
 __all__ = ["KINDS", "SHN_ABS", "Area", "ElfSymbol", "RawSymbols", "SymbolTable", "entries_of"]
 
@@ -184,11 +184,7 @@ class SymbolTable:
     @cached_property
     def _positions(self) -> dict[bytes, int]:
         found: dict[bytes, int] = {}
-        left = _NAMES_LIMIT + 4 * len(self._strings)
         for position, name in enumerate(self._names()):
-            left -= len(name)
-            if left < 0:
-                raise BadFile(f"malformed ELF file: its symbol names unfold to more than {_NAMES_LIMIT:#x} bytes")
             other = found.setdefault(name, position)
             if other != position and self._name_rank(position) > self._name_rank(other):
                 found[name] = position
@@ -197,8 +193,14 @@ class SymbolTable:
     # All names by position, one at a time.
     def _names(self) -> Iterator[bytes]:
         strings, find = self._strings, self._strings.find
-        names = (strings[start : find(b"\0", start)] for start in map(self._columns.names.__getitem__, self._indices))
-        return (name.partition(b"@@")[0] for name in names) if b"@@" in strings else names
+        is_versioned = b"@@" in strings
+        left = _NAMES_LIMIT + 4 * len(strings)
+        for start in map(self._columns.names.__getitem__, self._indices):
+            name = strings[start : find(b"\0", start)]
+            left -= len(name)
+            if left < 0:
+                raise BadFile(f"malformed ELF file: its symbol names unfold to more than {_NAMES_LIMIT:#x} bytes")
+            yield name.partition(b"@@")[0] if is_versioned else name
 
     # Among symbols of one name the linker's view decides, other than among the names of one place.
     def _name_rank(self, position: int) -> tuple[int, bool]:
@@ -210,7 +212,7 @@ class SymbolTable:
         start = self._columns.names[self._indices[position]]
         end = self._strings.find(b"\0", start, start + _TEXT_LIMIT)
         name = self._strings[start : end if end >= 0 else start + _TEXT_LIMIT]
-        return name.partition(b"@@")[0].decode("utf-8", "backslashreplace")
+        return decoded(name.partition(b"@@")[0])
 
     def _symbol(self, position: int) -> ElfSymbol:
         index, columns = self._indices[position], self._columns

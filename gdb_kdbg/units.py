@@ -59,6 +59,14 @@ def shown(name: str) -> str:
     return name if len(name) <= NAME_LIMIT else name[:NAME_LIMIT] + "..."
 
 
+def decoded(name: bytes) -> str:
+    r"""Decode a name; bytes that are no UTF-8 become `\xNN`, and such a name is cut: no compiler made it."""
+    try:
+        return name.decode()
+    except UnicodeDecodeError:
+        return name[:UGLY_NAME_LIMIT].decode("utf-8", "backslashreplace")
+
+
 def _escape(character: str) -> str:
     code = ord(character)
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

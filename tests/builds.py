@@ -132,8 +132,9 @@ class Builds:
     def _of(self, name: str) -> pathlib.Path:
         return build(name, self._directory / name)
 
-    @functools.lru_cache(maxsize=None)
+    @functools.cached_property
     def interposer(self) -> pathlib.Path:
+        """The library to be preloaded."""
         return build_interposer(self._directory)
 
 

@@ -1,17 +1,15 @@
 """Mutated ELF files: where the fields of one lie, what is put into them, and a process that tries the results.
 
 Case number N is always the same file, whatever else is tried: its generator is seeded with N. As a program,
-`mutations.py try PROGRESS FIRST STEP COUNT BASE...` tries cases in a process of bounded memory, and
-`mutations.py write N OUTPUT BASE...` writes the file of one case.
+`mutations.py try PROGRESS FIRST STEP COUNT BASE...` tries cases in a process of bounded memory, `ask PROGRESS FILE...`
+does so with files as they are, and `write N OUTPUT BASE...` writes the file of one case.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import gc
 import importlib
-import io
 import json
 import os
 import pathlib
@@ -19,12 +17,11 @@ import pkgutil
 import random
 import resource
 import signal
-import struct
 import sys
 import tempfile
 import time
 import traceback
-from typing import Any, Callable, Iterator, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Iterator, Literal, NamedTuple, Optional, Sequence
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SECONDS, MEMORY = 2.0, 500 << 20
@@ -51,11 +48,11 @@ class Mutant(NamedTuple):
 
 
 # Layouts as gABI gives them: (name, size) of each field, for 64 and 32 bits.
-_WORDS = {8: 64, 4: 32}
 _HEADER = {
-    64: "type:2 machine:2 version:4 entry:8 phoff:8 shoff:8 flags:4 ehsize:2 phentsize:2 phnum:2 shentsize:2 shnum:2 shstrndx:2",
-    32: "type:2 machine:2 version:4 entry:4 phoff:4 shoff:4 flags:4 ehsize:2 phentsize:2 phnum:2 shentsize:2 shnum:2 shstrndx:2",
-}  # fmt: skip
+    bits: f"type:2 machine:2 version:4 entry:{word} phoff:{word} shoff:{word} flags:4 ehsize:2 "
+    "phentsize:2 phnum:2 shentsize:2 shnum:2 shstrndx:2"
+    for bits, word in ((64, 8), (32, 4))
+}
 _SEGMENT = {
     64: "type:4 flags:4 offset:8 vaddr:8 paddr:8 filesz:8 memsz:8 align:8",
     32: "type:4 offset:4 vaddr:4 paddr:4 filesz:4 memsz:4 flags:4 align:4",
@@ -88,7 +85,7 @@ class Base:
     def __init__(self, name: str, data: bytes) -> None:
         self.name, self.data = name, data
         self.bits = 64 if data[4] == 2 else 32
-        self.order: Any = "little" if data[5] == 1 else "big"
+        self.order: Literal["little", "big"] = "little" if data[5] == 1 else "big"
         self.fields: list[Field] = []
         self.edges: set[int] = {0, 1, 4, 16, len(data) - 1}
         self._header = self._table("header", "file", 16, 1, _HEADER)[0]
@@ -101,7 +98,8 @@ class Base:
         self.by_group = {group: [f for f in self.fields if f.group == group] for group in self.groups}
 
     def value(self, field: Field) -> int:
-        return int.from_bytes(self.data[field.offset : field.offset + field.size], self.order)
+        number = int.from_bytes(self.data[field.offset : field.offset + field.size], self.order)
+        return number
 
     def named(self, group: str, name: str) -> Sequence[Field]:
         return [field for field in self.by_group.get(group, ()) if field.name == name]
@@ -222,7 +220,7 @@ class Mutator:
         if self.dice.random() < 0.3:
             self._set(row["filesz"], self.dice.choice((0, 1 << 30, (1 << 63) - 1)))
         inside = self.base.value(row["vaddr"]) + self.base.value(row["filesz"]) + 4096
-        pairs = [pair for pair in zip(self.base.named("dynamic", "tag"), self.base.named("dynamic", "value"))]
+        pairs = list(zip(self.base.named("dynamic", "tag"), self.base.named("dynamic", "value")))
         for tag, value in self.dice.sample(pairs, min(len(pairs), self.dice.choice((1, 1, 2, 4, len(pairs))))):
             is_size = self.base.value(tag) in (2, 8, 10, 18, 35)
             size = 1 << self.dice.choice((12, 16, 20, 24, 28, 29, 30, 31, 40))
@@ -244,7 +242,9 @@ class Mutator:
     # Names without an end, and names that no terminal should get.
     def _strings(self) -> None:
         field = self.dice.choice(self.base.by_group["strings"])
-        ugly = self.dice.choice((b"\x1b[31m\x1b]0;x\x07\n\r", "\u202e\u2066".encode(), b"\xff\xfe", b"A", b"_ZN", b"_R"))
+        ugly = self.dice.choice(
+            (b"\x1b[31m\x1b]0;x\x07\n\r", "\u202e\u2066".encode(), b"\xff\xfe", b"A", b"_ZN", b"_R")
+        )
         size = min(self.dice.choice((16, 256, 4096)), len(self.data) - field.offset)
         self.data[field.offset : field.offset + size] = (ugly * size)[:size]
         self.changes.append(f"strings at {field.offset:#x}: {size} bytes of {ugly!r}")
@@ -273,7 +273,7 @@ class Answers:
                 importlib.import_module(module.name)
         self._error: Any = importlib.import_module("gdb_kdbg.errors").KdbgError
         self._elf: Any = importlib.import_module("gdb_kdbg.elf")
-        self._symbols: Any = importlib.import_module("gdb_kdbg.symbol_table")
+        self._functions: Any = importlib.import_module("gdb_kdbg.function_starts")
         self._program: Any = importlib.import_module("gdb_kdbg.offline.program")
         known = {command.name: command for command in importlib.import_module("gdb_kdbg.registry").commands()}
         self._parser = self._program._parser(known)
@@ -289,12 +289,9 @@ class Answers:
 
     def _lines(self, path: str, places: Sequence[int]) -> Iterator[list[str]]:
         yield ["got", path]
-        for command in ("reloc", "symbol"):
-            if command in self._known:
-                for place in places[:2]:
-                    yield [command, hex(place), path]
-        if "symbol" in self._known:
-            yield ["symbol", "answer", path]
+        for command in ("reloc", "symbol", "vtable"):
+            yield from ([command, hex(place), path] for place in places[:2])
+        yield ["symbol", "answer", path]
 
     def _places(self, path: str) -> Sequence[int]:
         try:
@@ -334,13 +331,8 @@ class Answers:
         for place in places[:3]:
             yield "at", lambda place=place: elf_of(path).symbol_table().at(place)  # type: ignore[misc]
             yield "next", lambda place=place: elf_of(path).symbol_table().next_after(place)  # type: ignore[misc]
-            yield "function", lambda place=place: self._function_at(elf_of(path), place)  # type: ignore[misc]
+            yield "function", lambda place=place: self._functions.function_at(elf_of(path), place)  # type: ignore[misc]
         yield "live", lambda: self._live(path)
-
-    def _function_at(self, elf: Any, place: int) -> object:
-        with contextlib.suppress(ModuleNotFoundError):
-            return importlib.import_module("gdb_kdbg.function_starts").function_at(elf, place)
-        return None
 
     # As if loaded at a bias, with the file's own bytes as memory.
     def _live(self, path: str) -> None:
@@ -377,7 +369,9 @@ def attempt(answers: Answers, path: str) -> tuple[list[str], dict[str, Optional[
     except (Exception, _TooLong) as error:
         frames = traceback.extract_tb(error.__traceback__)
         place = next((f for f in reversed(frames) if "gdb_kdbg" in f.filename), frames[-1])
-        failures.append(f"{type(error).__name__} at {os.path.basename(place.filename)} {place.name}: {str(error)[:300]}")
+        failures.append(
+            f"{type(error).__name__} at {os.path.basename(place.filename)} {place.name}: {str(error)[:300]}"
+        )
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
     return failures, said
@@ -387,49 +381,68 @@ def _alarm(*_: object) -> None:
     raise _TooLong
 
 
-def try_cases(options: argparse.Namespace) -> None:
-    """Try cases and tell of each, a line of JSON before it begins and one after."""
-    bases = [Base(pathlib.Path(path).name, pathlib.Path(path).read_bytes()) for path in options.bases]
+class _Case(NamedTuple):
+    number: int
+    base: str
+    changes: Sequence[str]
+    path: str
+
+
+def try_all(progress: str, cases: Iterator[_Case]) -> None:
+    """Ask everything of each file, and tell of it in a line of JSON before it begins and one after."""
     answers = Answers()
     signal.signal(signal.SIGPROF, _alarm)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    with tempfile.TemporaryDirectory() as directory, open(options.progress, "w", buffering=1) as log:
-        for number in range(options.first, options.first + options.step * options.count, options.step):
-            case = mutant(number, bases)
-            path = os.path.join(directory, f"case{number}")
-            pathlib.Path(path).write_bytes(case.data)
-            log.write(json.dumps({"begin": number, "base": case.base, "changes": case.changes}) + "\n")
+    with open(progress, "w", buffering=1) as log:
+        for case in cases:
+            log.write(json.dumps({"begin": case.number, "base": case.base, "changes": case.changes}) + "\n")
             start = time.process_time()
-            failures, said = attempt(answers, path)
+            failures, said = attempt(answers, case.path)
             seconds = time.process_time() - start
-            said = {what: error and error.replace(path, "FILE") for what, error in said.items()}
-            log.write(json.dumps({"end": number, "failures": failures, "said": said, "seconds": seconds}) + "\n")
-            os.unlink(path)
+            said = {what: error and error.replace(case.path, "FILE") for what, error in said.items()}
+            log.write(json.dumps({"end": case.number, "failures": failures, "said": said, "seconds": seconds}) + "\n")
             forget()
-            if number % 50 == 0:
+            if case.number % 50 == 0:
                 gc.collect()
+
+
+def bases_of(paths: Sequence[str]) -> Sequence[Base]:
+    return [Base(pathlib.Path(path).name, pathlib.Path(path).read_bytes()) for path in paths]
+
+
+def _mutants(options: argparse.Namespace, directory: str) -> Iterator[_Case]:
+    bases = bases_of(options.bases)
+    for number in range(options.first, options.first + options.step * options.count, options.step):
+        made = mutant(number, bases)
+        path = os.path.join(directory, f"case{number}")
+        pathlib.Path(path).write_bytes(made.data)
+        yield _Case(number, made.base, made.changes, path)
+        os.unlink(path)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    trying = commands.add_parser("try")
-    trying.add_argument("progress")
+    asking, trying, writing = (commands.add_parser(name) for name in ("ask", "try", "write"))
+    for sub in (asking, trying):
+        sub.add_argument("progress")
     for name in ("first", "step", "count"):
         trying.add_argument(name, type=int)
-    writing = commands.add_parser("write")
     writing.add_argument("number", type=int)
     writing.add_argument("output")
-    for sub in (trying, writing):
+    for sub in (asking, trying, writing):
         sub.add_argument("bases", nargs="+")
     options = parser.parse_args()
-    if options.command == "try":
-        try_cases(options)
+    if options.command == "ask":
+        files = (_Case(number, pathlib.Path(path).name, (), path) for number, path in enumerate(options.bases))
+        try_all(options.progress, files)
+    elif options.command == "try":
+        with tempfile.TemporaryDirectory() as directory:
+            try_all(options.progress, _mutants(options, directory))
     else:
-        bases = [Base(pathlib.Path(path).name, pathlib.Path(path).read_bytes()) for path in options.bases]
-        case = mutant(options.number, bases)
-        pathlib.Path(options.output).write_bytes(case.data)
-        print(case.base, *case.changes, sep="\n")
+        made = mutant(options.number, bases_of(options.bases))
+        pathlib.Path(options.output).write_bytes(made.data)
+        print(made.base, *made.changes, sep="\n")
 
 
 if __name__ == "__main__":

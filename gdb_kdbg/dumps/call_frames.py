@@ -65,7 +65,8 @@ def _rules(elf: ElfFile, table: FrameEntries, offset: int, address: int) -> Opti
 def _cut(elf: ElfFile, table: FrameEntries, offset: int) -> Any:
     entry, common = table.bytes_at(offset), table.common_of(offset)
     base = table.bytes_at(common) if entry and common is not None else None
-    if entry is None or base is None:
+    # An entry based on one that is no common one would send pyelftools on, in the end for ever.
+    if entry is None or common is None or base is None or table.common_of(common) is not None:
         return None
     link = len(base) + 4 if table.is_eh_frame else 0
     moved = entry[:4] + struct.pack(elf.byte_order + "I", link) + entry[8:]

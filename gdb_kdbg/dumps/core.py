@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from functools import cached_property
 from typing import Mapping, Optional, Sequence, Union
 
 from ..dwarf import own_line_at, variable_type
 from ..elf import ElfFile, Note, open_elf
-from ..errors import BadFile, KdbgError, MemoryFault, NotSupported
+from ..errors import BadFile, KdbgError, NotSupported
 from ..symbols import Symbols
 from ..target import ArrayType, Frame, Location, Objfile, Signal, Symbol
 from ..units import Address, Size, safe_text
@@ -16,9 +15,9 @@ from . import notes
 from .guest import GuestMemory
 from .memory import ProcessMemory
 from .notes import MappedFile, Thread
+from .objfiles import Found, find_files
 from .unwind import unwind
 
-_AT_ENTRY = 9
 _ALIASES = {"pc": "rip", "sp": "rsp", "fp": "rbp"}
 
 
@@ -64,7 +63,7 @@ class CoreTarget:
     @property
     def problems(self) -> tuple[str, ...]:
         memory = self._memory.problems if isinstance(self._memory, GuestMemory) else ()
-        return (*memory, *self._found[1], *self._symbols.problems, *self._problems)
+        return (*memory, *self._found.problems, *self._symbols.problems, *self._problems)
 
     def select(self, index: int) -> CoreTarget:
         """Return the same dump with another thread selected, by its index in `threads`."""
@@ -101,8 +100,8 @@ class CoreTarget:
         return self._symbols.nearest(address)
 
     def objfiles(self) -> Sequence[Objfile]:
-        """List the given files first, then those that were mapped."""
-        return self._found[0]
+        """List the files that were given and those that were loaded, the main program first."""
+        return self._found.objfiles
 
     def variable_type(self, name: str) -> Optional[ArrayType]:
         """Return the DWARF type of a global variable, None without debug information."""
@@ -126,49 +125,11 @@ class CoreTarget:
 
     @cached_property
     def _symbols(self) -> Symbols:
-        return Symbols(self._found[0])
+        return Symbols(self._found.objfiles)
 
     @cached_property
-    def _found(self) -> tuple[tuple[Objfile, ...], tuple[str, ...]]:
-        objfiles, problems = {}, []
-        for path in self._files:
-            try:
-                elf = open_elf(path)
-                place = self._place_of(path, elf)
-                objfiles[place.path if place else path] = Objfile(path, self._bias(elf, place))
-            except KdbgError as error:
-                problems.append(str(error))
-        for mapped in self.mapped:
-            if mapped.path not in objfiles and self._is_elf(mapped):
-                try:
-                    objfiles[mapped.path] = Objfile(mapped.path, self._bias(open_elf(mapped.path), mapped))
-                except KdbgError as error:
-                    problems.append(str(error))
-        return tuple(objfiles.values()), tuple(problems)
-
-    # Only a mapping that starts with an ELF header in memory is a loaded file; others are data.
-    def _is_elf(self, mapped: MappedFile) -> bool:
-        try:
-            return mapped.offset == 0 and self.read_memory(mapped.start, Size(4)) == b"\x7fELF"
-        except MemoryFault:
-            return False
-
-    # A given file is often a copy, with symbols, of the one that ran: the same place, else the same name.
-    def _place_of(self, path: str, elf: ElfFile) -> Optional[MappedFile]:
-        starts = [mapped for mapped in self.mapped if mapped.offset == 0]
-        same = [m for m in starts if os.path.realpath(m.path) == os.path.realpath(path)]
-        alike = [m for m in starts if os.path.basename(m.path) == os.path.basename(path)]
-        return next(iter(same or alike), None)
-
-    def _bias(self, elf: ElfFile, mapped: Optional[MappedFile]) -> int:
-        if elf.type == "EXEC" or not elf.loaded:
-            return 0
-        if mapped is not None:
-            first = elf.loaded[0]
-            # A segment is mapped from the page it starts in.
-            return mapped.start - (first.address - first.offset)
-        entry = self._auxiliary.get(_AT_ENTRY)
-        return entry - elf.entry if entry is not None else 0
+    def _found(self) -> Found:
+        return find_files(self, self.mapped, self._files)
 
     def _line(self, address: Address) -> Optional[tuple[str, int]]:
         for objfile, elf in self._symbols.holders(address):

@@ -119,7 +119,7 @@ def _qemu_registers(data: bytes) -> Mapping[str, int]:
         selector, _, _, _, base = (values.pop(0) for _ in range(5))
         if name in ("cs", "ds", "es", "fs", "gs", "ss"):
             registers[name] = selector
-        if name in ("fs", "gs"):
+        if name in ("fs", "gs", "idt"):
             registers[f"{name}_base"] = base
     registers.update(zip(_QEMU_CONTROL, values))
     return registers

@@ -11,6 +11,7 @@ import gdb
 
 from ..elf import ElfFile, open_elf
 from ..errors import KdbgError
+from ..kernel_image import is_astray, place_all
 from ..linkmap import AT_ENTRY, LoadedObject, loaded_objects, mismatch
 from ..target import Objfile, Target
 from ..units import safe_text
@@ -40,9 +41,11 @@ def loaded_objfiles() -> tuple[Objfile, ...]:
 def find_loaded(target: Target) -> Loaded:
     """Return the ELF files of a program; memory is read only where GDB's list of a process lacks something."""
     known = _Known()
-    if target.is_system or not _is_lacking(target, known):
-        return Loaded(tuple(Objfile(path, bias or 0) for path, bias in known.biases.items()))
-    return _completed(target, known)
+    objfiles = tuple(Objfile(path, bias or 0) for path, bias in known.biases.items())
+    if target.is_system:
+        # The kernel may have been moved, of which GDB knows nothing; this pc would be in it.
+        return Loaded(*place_all(target, objfiles), walked=True) if is_astray(target, objfiles) else Loaded(objfiles)
+    return _completed(target, known) if _is_lacking(target, known) else Loaded(objfiles)
 
 
 class _Known:
@@ -56,16 +59,15 @@ class _Known:
 
     @cached_property
     def biases(self) -> dict[str, Optional[int]]:
-        files = [objfile for objfile in gdb.objfiles() if objfile.filename and objfile.owner is None]
-        names = {_local(file.filename, file.build_id): file.filename for file in files}
+        names = {_local(name, file.build_id): name for name, file in _named() if file.owner is None}
         names.update((_local(name), name) for name in self._listed if _local(name) not in names)
         # The main program is first in the order of lookups.
         paths = sorted(names, key=lambda path: path != self.main)
         biases = {path: self._bias(elf, names[path]) for path in paths for elf in _opened(path)}
-        for debug in (objfile for objfile in gdb.objfiles() if objfile.filename and objfile.owner is not None):
-            owner = _local(debug.owner.filename)
-            if not any(elf.debug_file.path == os.path.realpath(debug.filename) for elf in _opened(owner)):
-                biases.setdefault(debug.filename, biases.get(owner))
+        for name, debug in _named():
+            owner = _local((debug.owner.filename if debug.owner else None) or "")
+            if owner in biases and not _finds_itself(owner, name):
+                biases.setdefault(name, biases[owner])
         return biases
 
     @cached_property
@@ -96,6 +98,15 @@ class _Known:
     def _bias(self, elf: ElfFile, name: str) -> Optional[int]:
         bias = _bias_by_sections(elf, self._listed.get(name, {}))
         return bias if bias is not None else _bias_by_sections(elf, self._symbol_files.get(name, {}))
+
+
+def _named() -> Iterator[tuple[str, gdb.Objfile]]:
+    return ((objfile.filename, objfile) for objfile in gdb.objfiles() if objfile.filename)
+
+
+# kdbg looks for a separate debug file by the build id, as GDB does; another one has to be named.
+def _finds_itself(path: str, debug_path: str) -> bool:
+    return any(elf.debug_file.path == os.path.realpath(debug_path) for elf in _opened(path))
 
 
 def _bias_by_sections(elf: ElfFile, sections: Mapping[str, int]) -> Optional[int]:

@@ -15,6 +15,8 @@ from ..session import Guards
 from ..syscalls import EXIT, SystemCallChecker, find_path
 from ..target import LiveTarget, Target
 from ..units import Address
+from ..vtable_words import VtablePointer
+from .fat_pointers import vtable_pointer
 from .guest_dumps import GuestDumps
 from .objfiles import loaded_objfiles
 from .settings import setting_values
@@ -63,6 +65,9 @@ class GdbSession:
 
     def evaluate(self, expression: str) -> Address:
         return evaluate(expression)
+
+    def vtable_pointer(self, expression: str) -> VtablePointer:
+        return vtable_pointer(expression)
 
     def scene(self) -> Scene:
         """The scene of the current stop, with what kdbg noted when it stopped the target."""

@@ -108,6 +108,8 @@ class GdbTarget:
             raise MemoryFault(address, len(data), "it cannot be written") from None
 
     def register(self, name: str) -> Optional[int]:
+        if name == "idt_base":
+            return _interrupt_table()
         try:
             with gdb_errors():
                 value = gdb.newest_frame().read_register(name)
@@ -176,6 +178,26 @@ class GdbTarget:
         if self._auxiliary is None:
             self._auxiliary = {} if self.is_system else _auxiliary_vector()
         return self._auxiliary
+
+    def stop_signal(self) -> Optional[Signal]:
+        try:
+            with gdb_errors():
+                told = gdb.parse_and_eval("$_siginfo")
+                address = told["_sifields"]["_sigfault"]["si_addr"]
+                number, code = int(told["si_signo"]), int(told["si_code"])
+                return Signal(number, code, Address(int(address) & ADDRESS_MASK))
+        except (gdb.error, gdb.MemoryError):
+            return None  # a stub that does not know, as QEMU's
+
+
+# QEMU's stub does not hand out this register, but its monitor does.
+def _interrupt_table() -> Optional[int]:
+    try:
+        text = gdb.execute("monitor info registers", to_string=True) or ""
+    except gdb.error:
+        return None
+    found = re.search(r"^IDT=\s*([0-9a-f]+)", text, re.MULTILINE)
+    return int(found[1], 16) if found else None
 
 
 def _auxiliary_vector() -> Mapping[int, int]:

@@ -20,7 +20,7 @@ _COLOURS = {"corrupted": "31;1", "intact": "32", "unset": "33", "unknown": "33"}
 def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Run one command; return 0, or 1 after an error of one line."""
     known = {command.name: command for command in commands() if not command.live}
-    options = _parser(known).parse_args(arguments)
+    options = _parse(_parser(known), arguments)
     try:
         print(_run(known[options.command], options))
     except KdbgError as error:
@@ -35,6 +35,16 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+# argparse takes all bare words at the first it meets; files that stand behind an option are left over.
+def _parse(parser: argparse.ArgumentParser, arguments: Optional[Sequence[str]]) -> argparse.Namespace:
+    options, files = parser.parse_known_args(arguments)
+    wrong = [word for word in files if word.startswith("-")]
+    if wrong:
+        parser.error(f"unrecognized arguments: {' '.join(wrong)}")
+    options.files = [*options.files, *files]
+    return options
 
 
 def _run(command: Command, options: argparse.Namespace) -> str:

@@ -14,6 +14,7 @@ from ..scene import Scene
 from ..session import Guards
 from ..target import LiveTarget, Objfile, Target
 from ..units import Address, address
+from ..vtable_words import ADDRESS, VtablePointer
 
 
 class OfflineSession:
@@ -53,6 +54,10 @@ class OfflineSession:
         """Evaluate `NUMBER`, `SYMBOL` or `$register`, with `+NUMBER` or `-NUMBER` behind it."""
         base, sign, offset = _split(expression.replace(" ", ""))
         return address(self._value(base, expression) + (int(sign + offset, 0) if offset else 0))
+
+    def vtable_pointer(self, expression: str) -> VtablePointer:
+        """Take the expression as an address; there are no types outside GDB."""
+        return VtablePointer(ADDRESS, self.evaluate(expression))
 
     def _value(self, word: str, expression: str) -> int:
         try:

@@ -11,6 +11,7 @@ from gdb_kdbg.scene import Note, Scene
 from gdb_kdbg.session import Guards
 from gdb_kdbg.target import ArrayType, Frame, LiveTarget, Location, Objfile, Signal, Symbol, Target
 from gdb_kdbg.units import Address, Count, Size
+from gdb_kdbg.vtable_words import ADDRESS, VtablePointer
 
 
 class FakeMemory:
@@ -155,6 +156,7 @@ class FakeSession:
         self.is_live = True
         self.watched: list[tuple[str, Range, bool]] = []
         self.checked: list[tuple[str, str]] = []
+        self.pointers: dict[str, VtablePointer] = {}
 
     @property
     def target(self) -> Target:
@@ -181,6 +183,9 @@ class FakeSession:
         if symbol is None:
             raise SymbolNotFound(f"no symbol {expression!r}")
         return symbol.address
+
+    def vtable_pointer(self, expression: str) -> VtablePointer:
+        return self.pointers.get(expression) or VtablePointer(ADDRESS, self.evaluate(expression))
 
     def scene(self) -> Scene:
         return Scene(self.target, self.settings, self.guards, self.note)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import Optional
 
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gdb_kdbg.elf import open_elf
+from gdb_kdbg.errors import BadFile
 from gdb_kdbg.intervals import Intervals
 from gdb_kdbg.symbol_table import Area, RawSymbols, SymbolTable
 from gdb_kdbg.symbols import Symbols
@@ -180,3 +182,59 @@ def test_suggestions(loaded: Symbols) -> None:
 def test_opening_is_cached(tmp_path: Path) -> None:
     path = library(tmp_path, "x", Sym("f", 0x1000))
     assert open_elf(path).symbol_table() is open_elf(path).symbol_table()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0x1000, 0x1080), st.integers(0, 40), st.sampled_from([0, 1, 2])), max_size=20),
+    st.lists(st.integers(0xFF0, 0x10C0), max_size=20),
+)
+def test_the_quick_way_to_a_name_agrees(places: list[tuple[int, int, int]], addresses: list[int]) -> None:
+    table = table_of(*(Sym(f"f{i}", start, size, kind) for i, (start, size, kind) in enumerate(places)))
+    for address in addresses:
+        found = table.at(address)
+        assert table.name_at(address) == (found and (found.name, address - found.address))
+
+
+def test_the_quick_way_through_objfiles(loaded: Symbols) -> None:
+    found = loaded.name_at(0x7F0000001010)
+    assert found is not None
+    assert (found[0], found[1]) == ("helper", 0x10) and found[2].load_bias == 0x7F0000000000
+    assert loaded.name_at(0x1010) is None
+
+
+def test_all_symbols_of_a_place_and_all_of_a_name() -> None:
+    table = table_of(Sym("weak", 0x1000, 8, binding=2), Sym("strong", 0x1000, 8), Sym("strong", 0x1100, 8, binding=0))
+    assert [s.name for s in table.starting_at(0x1000)] == ["weak", "strong"]
+    assert table.starting_at(0x1001) == ()
+    assert [s.address for s in table.matching(b"strong".__eq__)] == [0x1000, 0x1100]
+
+
+def test_32_bit_and_big_endian_tables_read_alike() -> None:
+    strings = b"\0one\0two\0"
+    rows = [(1, 0x1000, 8, 0x12), (5, 0x1010, 4, 0x11)]
+    for bits, order in ((32, "<"), (32, ">"), (64, "<"), (64, ">")):
+        entries = bytes(24 if bits == 64 else 16)
+        for name, address, size, info in rows:
+            fields = (name, info, 0, 1, address, size) if bits == 64 else (name, address, size, info, 0, 1)
+            entries += struct.pack(order + ("IBBHQQ" if bits == 64 else "IIIBBH"), *fields)
+        table = SymbolTable(RawSymbols(entries + b"cut", strings, b"", bits, order), [TEXT])
+        assert [(s.name, s.address, s.size, s.kind) for s in table] == [
+            ("one", 0x1000, 8, "FUNC"),
+            ("two", 0x1010, 4, "OBJECT"),
+        ]
+
+
+def test_names_that_share_one_long_tail_are_bounded() -> None:
+    strings = b"\0" + b"a" * 100_000 + b"\0"
+    entries = bytes(24) + b"".join(struct.pack("<IBBHQQ", 1, 0x12, 0, 1, 0x1000 + i, 0) for i in range(2000))
+    table = SymbolTable(RawSymbols(entries, strings, b"", 64, "<"), [TEXT])
+    with pytest.raises(BadFile, match="unfold to more than"):
+        list(table.matching(lambda name: False))
+    with pytest.raises(BadFile, match="unfold to more than"):
+        table.by_name("x")
+
+
+def test_a_size_beyond_the_address_space_ends_there() -> None:
+    table = table_of(Sym("huge", 0x1000, (1 << 64) - 1), Sym("small", 0x1100, 8))
+    assert [name_at(table, a) for a in (0x1050, 0x1104, 0x1FFF)] == ["huge", "small", "huge"]

@@ -9,8 +9,8 @@ __attribute__((visibility("hidden"))) _Noreturn void start_up(unsigned long *sta
 #if BY_VALUE
 
 /*
- * Wrong: for a struct of 160 bytes by value the compiler calls memcpy, through a slot of the GOT that relocate() has yet
- * to fill.
+ * Wrong: for a struct of 160 bytes by value the compiler calls memcpy, through a slot of the GOT that relocate() has
+ * yet to fill.
  */
 static __attribute__((noinline)) void relocate_copy(struct image image)
 {

@@ -1,7 +1,7 @@
 //! A static PIE without any library, from the kernel's stack to a program that says that it is up.
 //!
-//! Built with `--cfg by_value` or `--cfg by_vtable` it makes one of the two classical mistakes of a start-up: it needs a
-//! relocation before it has applied it.
+//! Built with `--cfg by_value` or `--cfg by_vtable` it makes one of the two classical mistakes of a start-up: it needs
+//! a relocation before it has applied it.
 #![no_std]
 #![no_main]
 #![allow(unknown_lints, unexpected_cfgs)]

@@ -1,5 +1,5 @@
-//! The functions that the compiler calls without being asked, in every environment. They have to be visible: its calls go
-//! through the GOT, and the slot is one that needs relocation.
+//! The functions that the compiler calls without being asked, in every environment. They have to be visible: its calls
+//! go through the GOT, and the slot is one that needs relocation.
 use core::arch::asm;
 
 /// In assembly, as the compiler would make a loop a call of the function that it is in.

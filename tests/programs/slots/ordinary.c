@@ -1,6 +1,6 @@
 /*
- * Crashes that have nothing to do with relocation, one for each name that the first argument may be. Each is made by the
- * function of that name (with _ for -). Without an argument all names are listed.
+ * Crashes that have nothing to do with relocation, one for each name that the first argument may be. Each is made by
+ * the function of that name (with _ for -). Without an argument all names are listed.
  */
 #define _GNU_SOURCE
 #include <assert.h>
@@ -41,7 +41,9 @@ CRASH read_only_write(void) { *(volatile long *)&constant[zero] = 3; }
 /* With the alignment check on, as few programs have it. */
 CRASH misaligned_read(void)
 {
-    __asm__ volatile("pushf; orl $0x40000, (%%rsp); popf; mov (%0), %%eax" ::"r"((char *)constant + 1) : "rax", "memory");
+    const char *place = (const char *)constant + 1;
+
+    __asm__ volatile("pushf; orl $0x40000, (%%rsp); popf; mov (%0), %%eax" ::"r"(place) : "rax", "memory");
 }
 
 CRASH misaligned_movaps(void)
@@ -290,13 +292,14 @@ CRASH virtual_overwritten(void)
 }
 
 #define NAMES(name)                                                                                                   \
-    name(null_read) name(null_write) name(null_member) name(wild_read) name(non_canonical_read) name(negative_index)  \
-    name(string_null) name(literal_write) name(read_only_write) name(misaligned_read) name(misaligned_movaps)         \
-    name(bus_error) name(call_abort) name(failed_assertion) name(raised_signal) name(breakpoint)                      \
-    name(illegal_instruction) name(division_by_zero) name(alarm_clock) name(endless_loop) name(stack_overflow) name(smashed_return)      \
-    name(smashed_return_wide) name(smashed_return_null) name(smashed_canary) name(double_free) name(invalid_free)     \
-    name(heap_overflow) name(null_call) name(null_callback) name(small_call) name(wild_call) name(non_canonical_call) \
-    name(baseless_call) name(jump_nx) name(jump_nx_stack) name(jump_nx_data) name(unmapped_code) name(runs_into_data) \
+    name(null_read) name(null_write) name(null_member) name(wild_read) name(non_canonical_read)                       \
+    name(negative_index) name(string_null) name(literal_write) name(read_only_write) name(misaligned_read)            \
+    name(misaligned_movaps) name(bus_error) name(call_abort) name(failed_assertion) name(raised_signal)               \
+    name(breakpoint) name(illegal_instruction) name(division_by_zero) name(alarm_clock) name(endless_loop)            \
+    name(stack_overflow) name(smashed_return) name(smashed_return_wide) name(smashed_return_null)                     \
+    name(smashed_canary) name(double_free) name(invalid_free) name(heap_overflow) name(null_call)                     \
+    name(null_callback) name(small_call) name(wild_call) name(non_canonical_call) name(baseless_call)                 \
+    name(jump_nx) name(jump_nx_stack) name(jump_nx_data) name(unmapped_code) name(runs_into_data)                     \
     name(cleared_handler) name(weak_call) name(virtual_zeroed) name(virtual_freed) name(virtual_overwritten)
 
 #define ENTRY(name) {#name, name},
