@@ -13,9 +13,12 @@ from .faults import Fault, is_canonical
 from .relocations import UNRELOCATED
 from .scope import Scope
 from .slot_report import FoundSlot, LoadedSlots, Slot, find_slot
-from .slots import link_target, slots_towards
+from .slots import JUMP_SLOT, link_target, slots_towards
 from .target import Target
 from .units import ADDRESS_MASK, Address
+
+# gABI "Dynamic Section"; psABI x86-64, 5.2: the third word of the table is for the dynamic linker.
+_DT_PLTGOT, _RESOLVER = 3, 16
 
 
 @dataclass(frozen=True)
@@ -38,18 +41,34 @@ class SlotState:
 
 @dataclass(frozen=True)
 class BadJump:
-    """How the pc came to `destination`; `site` is None where no call leads there.
+    """How the pc came to `destination`; `site` is None where no call leads there, `via` is a slot it passed on the way.
 
-    `is_return` tells that the word the stack pointer has just left is the destination, as after a `ret`. `stack` are
-    the words from there on, the first being the one that was left.
+    `is_return` tells that the word the stack pointer has just left is the destination, as after a `ret`; `stack` are
+    the words from there on. `is_aligned` tells that rsp is a multiple of 16, as it is after a return, not after a call.
     """
 
     destination: Address
     site: Optional[CallSite]
     slot: Optional[SlotState]
+    via: Optional[SlotState]
     is_return: bool
     has_return_address: bool
+    is_aligned: bool
     stack: Sequence[int]
+
+    @property
+    def is_ambiguous(self) -> bool:
+        """Whether it may have been a return as well as the call that was found."""
+        return self.is_return and self.is_aligned
+
+    @property
+    def is_unbound(self) -> bool:
+        """Whether it was a lazily bound call, and the PLT's own slot for the dynamic linker's resolver led there."""
+        via = self.via
+        if via is None or self.site is None or not self.is_call or via.found.slot.effect != JUMP_SLOT:
+            return False
+        table = dict(via.found.elf.dynamic()).get(_DT_PLTGOT)
+        return table is not None and self.site.place == table + _RESOLVER + via.found.objfile.load_bias
 
     @property
     def is_call(self) -> bool:
@@ -65,6 +84,7 @@ class BadPointer:
     address: Address
     load: Load
     slot: SlotState
+    is_only: bool
 
 
 def slot_state(target: Target, scope: Scope, place: Optional[int]) -> Optional[SlotState]:
@@ -89,10 +109,18 @@ def _jumped(target: Target, scope: Scope, registers: Mapping[str, int], pc: Addr
     stack = _stack(target, registers.get("rsp", 0))
     sites = CallSites(target, scope, registers)
     return_address = stack[1] if len(stack) > 1 else 0
-    site = sites.to(pc, return_address)
+    site = sites.to(pc, return_address) or _unbound(sites, pc, stack)
     slot = slot_state(target, scope, site.place) if site else None
+    via = slot_state(target, scope, site.via) if site and site.via is not None else None
     is_return = bool(stack) and stack[0] == pc
-    return BadJump(pc, site, slot, is_return, sites.is_return_address(return_address), stack)
+    is_aligned = registers.get("rsp", 0) % 16 == 0
+    return BadJump(pc, site, slot, via, is_return, sites.is_return_address(return_address), is_aligned, stack)
+
+
+# The first entry of the PLT has pushed two words for the dynamic linker (psABI x86-64, figure 5.2).
+def _unbound(sites: CallSites, pc: Address, stack: Sequence[int]) -> Optional[CallSite]:
+    site = sites.to(pc, stack[3]) if len(stack) > 3 else None
+    return site if site and site.agrees and site.via is not None else None
 
 
 # To an address that does not exist the CPU does not even go.
@@ -100,7 +128,7 @@ def _refused_return(target: Target, registers: Mapping[str, int]) -> Optional[Ba
     stack = _stack(target, registers.get("rsp", 0) + 8)
     if not stack or is_canonical(stack[0]):
         return None
-    return BadJump(Address(stack[0]), None, None, True, False, stack)
+    return BadJump(Address(stack[0]), None, None, None, True, False, True, stack)
 
 
 def _refused_call(target: Target, scope: Scope, registers: Mapping[str, int], fault: Fault) -> Optional[BadJump]:
@@ -112,7 +140,7 @@ def _refused_call(target: Target, scope: Scope, registers: Mapping[str, int], fa
         return None
     site = CallSites(target, scope, registers).at(fault.pc, destination)
     slot = slot_state(target, scope, site.place) if site else None
-    return BadJump(Address(destination), site, slot, False, False, ())
+    return BadJump(Address(destination), site, slot, None, False, False, False, ())
 
 
 def _operand_value(target: Target, registers: Mapping[str, int], fault: Fault) -> Optional[int]:
@@ -142,12 +170,15 @@ def read_bad_pointer(target: Target, scope: Scope, registers: Mapping[str, int],
     if operand is None or fault.instruction is None:
         return None
     path = CallSites(target, scope, registers).path_at(fault.pc)
+    address = operand.resolve({**registers, "rip": fault.instruction.end})
     for register in filter(None, (operand.base, operand.index)):
-        load = path.load_of(register) if path and register != "rip" else None
-        slot = slot_state(target, scope, load.place) if load else None
-        address = operand.resolve({**registers, "rip": fault.instruction.end})
-        if load and slot and address is not None and slot.row.value == registers.get(register):
-            return BadPointer(register, address, load, slot)
+        found: list[tuple[Load, SlotState]] = []
+        for load in path.loads_of(register) if path else ():
+            slot = slot_state(target, scope, load.place)
+            if slot and slot.row.value == registers.get(register):
+                found.append((load, slot))
+        if found and address is not None:
+            return BadPointer(register, address, *found[0], len(found) == 1)
     return None
 
 

@@ -55,15 +55,32 @@ class Path:
     def last(self) -> Instruction:
         return self.instructions[self._last]
 
-    def load(self) -> Optional[Load]:
-        """Return what read the destination of the last instruction, a call or jump through memory or a register."""
+    def loads(self) -> Sequence[Load]:
+        """Return what may have read the destination of the last instruction, a call or jump; one if that is sure."""
         if self.last.memory:
-            return Load(self.last, self.address_of(self.last.memory[0], self._last), True)
-        return self.load_of(self.last.registers[0]) if self.last.registers else None
+            return (Load(self.last, self.address_of(self.last.memory[0], self._last), True),)
+        return self.loads_of(self.last.registers[0]) if self.last.registers else ()
 
-    def load_of(self, register: str) -> Optional[Load]:
-        """Return what read from memory the value that a register has in the last instruction."""
-        return self._load_of(whole_register(register), self._last, _DEPTH)
+    def loads_of(self, register: str) -> Sequence[Load]:
+        """Return what may have read from memory the value that a register has in the last instruction."""
+        register = whole_register(register)
+        found = self._definition(register, self._last)
+        if found is not None and found.is_sure:
+            load = self._load_of(register, self._last, _DEPTH)
+            return (load,) if load else ()
+        return [
+            Load(instruction, instruction.memory[0].address, False)
+            for instruction in self._function
+            if self._is_load(instruction, register) and instruction.memory[0].address is not None
+        ]
+
+    def _is_load(self, instruction: Instruction, register: str) -> bool:
+        return (
+            instruction.mnemonic in _LOADS
+            and bool(instruction.memory)
+            and instruction.registers == (register,)
+            and not instruction.memory[0].written
+        )
 
     def _load_of(self, register: str, before: int, depth: int) -> Optional[Load]:
         found = self._definition(register, before)

@@ -30,9 +30,9 @@ class CallSite(NamedTuple):
     """How control came to an address.
 
     `call` has put the return address on the stack; `jump` is the last transfer, the same as `call` unless that led to
-    a stub or to a function that ended in a jump. `load` read the destination from memory, where `value` is now.
-    `agrees` tells that the register or the memory it went by still has the destination; `rivals` are other ways of
-    which the same is true.
+    a stub or to a function that ended in a jump. `load` read the destination from memory, where `value` is now; `via`
+    is the slot that an earlier jump on the way went through. `agrees` tells that the register or the memory it went by
+    still has the destination; `rivals` are other ways of which the same is true.
     """
 
     call: Instruction
@@ -42,6 +42,7 @@ class CallSite(NamedTuple):
     is_sure: bool
     agrees: bool
     rivals: int = 0
+    via: Optional[Address] = None
 
     @property
     def place(self) -> Optional[Address]:
@@ -58,8 +59,8 @@ class CallSites:
     def to(self, destination: int, return_address: int) -> Optional[CallSite]:
         """Return the best explanation of how control came to `destination`; None without any."""
         found: list[CallSite] = []
-        for path in self._paths_to_call(return_address):
-            found += self._sites(path, path.last, destination, len(path.instructions) > 1, _DEPTH)
+        for path, is_known in self._paths_to_call(return_address):
+            found += self._sites(path, path.last, destination, is_known, _DEPTH)
         return _best(found, destination)
 
     def at(self, pc: int, destination: int) -> Optional[CallSite]:
@@ -67,7 +68,7 @@ class CallSites:
         path = self.path_at(pc)
         if path is None or not (path.last.is_call or path.last.is_jump):
             return None
-        return _best([self._site(path, path.last, destination, True)], destination)
+        return _best(list(self._ways(path, path.last, destination, True)), destination)
 
     def path_at(self, pc: int) -> Optional[Path]:
         """Return the instructions of the function around the pc, up to the one there."""
@@ -84,21 +85,28 @@ class CallSites:
         return self._scope.executable_in(address) is not None and any(True for _ in self._paths_to_call(address))
 
     # The call that ends at a return address: by its function, else by whatever may end there.
-    def _paths_to_call(self, return_address: int) -> Iterator[Path]:
+    def _paths_to_call(self, return_address: int) -> Iterator[tuple[Path, bool]]:
         if self._scope.executable_in(return_address) is None:
             return
         function = self._function(return_address - 1)
         before = [i for i in function if i.end <= return_address]
         if before and before[-1].end == return_address and before[-1].is_call:
-            yield Path(before, self._caller_registers(), self._word, function)
+            yield Path(before, self._caller_registers(), self._word, function), True
             return
-        start = return_address - _CONTEXT - _LONGEST_CALL
-        code = read_available(self._target, Address(start), Size(return_address - start))
+        code = self._code_before(return_address)
         for length in range(2, _LONGEST_CALL + 1):
-            call = decode(code[-length:], Address(return_address - length), 1) if len(code) > length else ()
+            call = decode(code[-length:], Address(return_address - length), 1) if len(code) >= length else ()
             if call and call[0].is_call and call[0].size == length:
                 context = _context(code[:-length], Address(return_address - length))
-                yield Path([*context, *call], self._caller_registers(), self._word)
+                yield Path([*context, *call], self._caller_registers(), self._word), False
+
+    # What is before may be in a page that is not there.
+    def _code_before(self, address: int) -> bytes:
+        for start in (address - _CONTEXT - _LONGEST_CALL, address - 1 & ~0xFFF):
+            code = read_available(self._target, Address(start), Size(address - start))
+            if len(code) == address - start:
+                return code
+        return b""
 
     # At the call the return address was not there yet.
     def _caller_registers(self) -> Mapping[str, int]:
@@ -110,19 +118,24 @@ class CallSites:
         if jump.immediate is not None and not jump.memory:
             yield from self._exits(jump.immediate, call, destination, is_sure, depth)
             return
-        site = self._site(path, call, destination, is_sure)
-        yield site
-        # What it called properly may have gone on.
-        if not site.agrees and site.value is not None and self._scope.executable_in(site.value) is not None:
-            yield from self._exits(site.value, call, destination, False, depth)
+        for site in self._ways(path, call, destination, is_sure):
+            yield site
+            # What it called properly may have gone on.
+            if not site.agrees and site.value is not None and self._scope.executable_in(site.value) is not None:
+                further = self._exits(site.value, call, destination, is_sure and site.is_sure, depth)
+                yield from (way._replace(via=way.via or site.place) for way in further)
 
-    def _site(self, path: Path, call: Instruction, destination: int, is_sure: bool) -> CallSite:
-        load = path.load()
-        value = self._word(load.place) if load and load.place is not None else None
-        by_register = not path.last.memory
-        held = self._registers.get(path.last.registers[0]) if by_register and path.last.registers else value
-        sure = is_sure and load is not None and load.is_sure
-        return CallSite(call, path.last, load, value, sure, held == destination)
+    # A register may have been loaded in several places.
+    def _ways(self, path: Path, call: Instruction, destination: int, is_sure: bool) -> Iterator[CallSite]:
+        jump = path.last
+        held = self._registers.get(jump.registers[0]) if not jump.memory and jump.registers else None
+        loads = path.loads()
+        for load in loads:
+            value = self._word(load.place) if load.place is not None else None
+            agrees = (value if jump.memory else held) == destination
+            yield CallSite(call, jump, load, value, is_sure and load.is_sure, agrees)
+        if not loads:
+            yield CallSite(call, jump, None, None, False, held == destination)
 
     # A stub is what can be followed without a choice; in a whole function there may be several ways out.
     def _exits(self, start: int, call: Instruction, destination: int, is_sure: bool, depth: int) -> Iterator[CallSite]:
@@ -137,7 +150,7 @@ class CallSites:
             leaves = (
                 instruction.immediate is None or not function[0].address <= instruction.immediate < function[-1].end
             )
-            if leaves:
+            if leaves or (straight and instruction.mnemonic.endswith("jmp")):
                 path = Path(body[: index + 1], self._registers, self._word, body)
                 yield from self._sites(path, call, destination, is_sure and straight, depth - 1)
             if straight and instruction.mnemonic.endswith("jmp"):

@@ -8,9 +8,10 @@ there are no symbols the name in the type_info tells the class. Source: Itanium 
 from __future__ import annotations
 
 import re
-from typing import Iterator, NamedTuple, Optional, Sequence
+from typing import Iterator, NamedTuple, Sequence
 
 from .demangle import demangle
+from .units import shown
 from .vtable_words import Cell, NotATable, Words, signed
 
 _LONGEST = 1024
@@ -134,8 +135,8 @@ def _is_type_info(words: Words, address: int) -> bool:
         return over[0].name.startswith(_TYPE_INFO_TABLES)
     # Without symbols the class of the type_info itself is asked for its name.
     own = words.cell(table.target - 8)
-    name = words.cell(own.target + 8) if own.target else None
-    return bool(name and name.target) and words.text(name.target or 0, 64).startswith(_TYPE_INFO_CLASS)
+    name = words.cell(own.target + 8).target if own.target else None
+    return bool(name) and words.text(name or 0, 64).startswith(_TYPE_INFO_CLASS)
 
 
 def _is_offset(value: int) -> bool:
@@ -189,12 +190,20 @@ def _below(words: Words, address: int, symbol: str) -> dict[int, str]:
     if over and not (found and address + 8 * found[-1] == address - over[1]):
         while found and words.cell(address + 8 * found[-1]).is_zero:
             found.pop()
-    return {**{index: "virtual-offset" for index in reversed(found)}, -2: "offset-to-top", -1: "rtti"}
+    return {**dict.fromkeys(reversed(found), "virtual-offset"), -2: "offset-to-top", -1: "rtti"}
 
 
 def _address_points(words: Words, start: int, end: int, info: Cell) -> Iterator[int]:
-    if info.is_zero:
-        return
     for place in range(start + 8, end, 8):
-        if _same(words.cell(place), info):
+        cell = words.cell(place)
+        if _same(cell, info) or (info.is_zero and cell.is_zero and _begins_without_rtti(words, place, start)):
             yield place + 8
+
+
+# Bases behind the first one lie above the object's start; the class's own table is the first.
+def _begins_without_rtti(words: Words, place: int, start: int) -> bool:
+    top = words.cell(place - 8)
+    if not words.is_number(top) or not words.is_code(words.cell(place + 8)):
+        return False
+    is_first = top.is_zero and not any(words.is_code(words.cell(a)) for a in range(start, place, 8))
+    return is_first or (signed(top.word or 0) < 0 and _is_offset(signed(top.word or 0)))

@@ -17,6 +17,8 @@ from .rust_names import demangle_v0
 _NAME_LIMIT = 8192
 # Longest C++ name that could come of a mangled one; of 44,000 real ones three are estimated at more.
 _UNFOLDED_LIMIT = 1 << 22
+# What is kept of 4096 names must not fill the memory; the longest real one seen has 13,000 characters.
+_OUTPUT_LIMIT = 1 << 15
 _LIBRARIES = ("libstdc++.so.6", "libc++abi.so.1")
 
 # What is written before a name: by compilers for a name's static initializers and references, by Linux's build.
@@ -35,7 +37,7 @@ def demangle(name: str) -> str:
     return _demangled(name) if _BEFORE.match(name) and len(name) <= _NAME_LIMIT else name
 
 
-@lru_cache(maxsize=1 << 14)
+@lru_cache(maxsize=1 << 12)
 def _demangled(name: str) -> str:
     before = _BEFORE.match(name)
     prefix = (before[1] or "") if before else ""
@@ -45,7 +47,7 @@ def _demangled(name: str) -> str:
     for end in (parts.end(3), _clone_start(name, len(prefix))):
         mangled, mark = name[len(prefix) : end].replace(parts[2] or "\n", ""), name[end : parts.end(3)]
         found = _rust(mangled) or _cxx(mangled)
-        if found:
+        if found and len(found) <= _OUTPUT_LIMIT:
             mark = mark.replace(parts[2] or "\n", "")
             return f"{prefix}{found}{f' [clone {mark}]' if mark else ''}{parts[4] or ''}"
     return name
@@ -65,7 +67,7 @@ def _cxx(mangled: str) -> Optional[str]:
     library = _cxx_demangler()
     if library is None or not mangled.startswith("_Z") or "\0" in mangled or unfolded_size(mangled) > _UNFOLDED_LIMIT:
         return None
-    return library(mangled.encode("utf-8", "surrogateescape"))
+    return library(mangled.encode("utf-8", "replace"))
 
 
 def unfolded_size(mangled: str) -> int:

@@ -6,7 +6,7 @@ from typing import Callable, Optional
 
 from .errors import KdbgError, NotSupported, TargetUnavailable
 from .finding import RANKS, Finding, WhyReport
-from .rules.bad_call import bad_call, overwritten_slot
+from .rules.bad_call import bad_call, overwritten_slot, unbound_call
 from .rules.bad_jump import bad_jump
 from .rules.copy_fault import copy_fault
 from .rules.guard import guard_changed
@@ -22,7 +22,8 @@ from .scene import Scene
 Rule = Callable[[Scene], Optional[Finding]]
 RULES: tuple[Rule, ...] = (
     guard_changed, watched_write, stack_check_failed, copy_fault,
-    bad_call, overwritten_slot, unrelocated_pointer, null_call, smashed_return, misaligned, no_tls, bad_jump,
+    bad_call, overwritten_slot, unbound_call, unrelocated_pointer,
+    null_call, smashed_return, misaligned, no_tls, bad_jump,
 )  # fmt: skip
 
 

@@ -48,70 +48,67 @@ class DynamicSymbols:
     """The table that the DYNAMIC segment leads to."""
 
     def __init__(self, raw: RawSymbols, versions: Mapping[int, str] = MappingProxyType({})) -> None:
-        """Take the table and the names of the versions by index."""
-        self._raw, self._versions = raw, versions
+        """Take the table and the names of the versions by index; raise BadFile."""
+        self._strings, self._versions = raw.strings, versions
+        self._rows = list(entries_of(raw))
+        self._marks = _version_marks(raw, len(self._rows))
+        self._made: dict[int, DynamicSymbol] = {}
+        self._by_name = self._index()
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def __getitem__(self, index: int) -> DynamicSymbol:
         """Return the symbol of an index; one that is not in the table, or 0, has no name."""
-        return self._symbols[index] if 0 < index < len(self._rows) else NO_SYMBOL
+        if index not in self._made:
+            self._made[index] = self._symbol(index) if 0 < index < len(self._rows) else NO_SYMBOL
+        return self._made[index]
 
     def definitions(self, name: str) -> Sequence[DynamicSymbol]:
         """Return what the file offers under a name: each version, and the PLT entry that stands for a function."""
-        return [self._symbols[index] for index in self._by_name.get(name, ())]
+        found = self._by_name.get(name.encode("utf-8", "surrogateescape"))
+        return [self[index] for index in found] if found else ()
 
     def names_at(self, link_address: int) -> Sequence[str]:
         """Return the names that the file offers for one address."""
-        return self._names_by_address.get(link_address, ())
+        return [self[index].name for index in self._by_address.get(link_address, ())]
 
     @cached_property
-    def _names_by_address(self) -> dict[int, list[str]]:
-        found: dict[int, list[str]] = {}
-        for symbol in self._symbols:
-            if symbol.is_defined and symbol.kind != "TLS" and symbol.name:
-                found.setdefault(symbol.address, []).append(symbol.name)
+    def _by_address(self) -> dict[int, list[int]]:
+        found: dict[int, list[int]] = {}
+        for indices in self._by_name.values():
+            for index in indices:
+                _, info, section, value, _ = self._rows[index]
+                if section != _SHN_UNDEF and KINDS.get(info & 15) != "TLS":
+                    found.setdefault(value, []).append(index)
         return found
-
-    @cached_property
-    def _rows(self) -> list[tuple[int, ...]]:
-        return list(entries_of(self._raw))
-
-    @cached_property
-    def _symbols(self) -> list[DynamicSymbol]:
-        limit = _NAMES_LIMIT + 4 * len(self._raw.strings)
-        symbols = []
-        marks = _version_marks(self._raw, len(self._rows))
-        for row, mark in zip(self._rows, marks):
-            symbols.append(self._symbol(row, mark))
-            limit -= len(symbols[-1].name)
-            if limit < 0:
-                raise BadFile("its dynamic symbols' names unfold to more than they may")
-        return symbols
 
     # A non-PIE program that takes a function's address gives its own PLT entry as the undefined symbol's value.
-    @cached_property
-    def _by_name(self) -> dict[str, list[int]]:
-        found: dict[str, list[int]] = {}
-        for index, symbol in enumerate(self._symbols):
-            if symbol.name and not symbol.is_local and (symbol.is_defined or symbol.address):
-                same = found.setdefault(symbol.name, [])
-                if len(same) < _SAME_NAME:
-                    same.append(index)
+    def _index(self) -> dict[bytes, list[int]]:
+        found: dict[bytes, list[int]] = {}
+        strings = self._strings
+        limit = _NAMES_LIMIT + 4 * len(strings)
+        for index, (offset, info, section, value, _) in enumerate(self._rows):
+            if info >> 4 == _LOCAL or not (section or value):
+                continue
+            name = strings[offset : max(offset, strings.find(b"\0", offset, offset + _NAME_LIMIT))]
+            limit -= len(name)
+            if limit < 0:
+                raise BadFile("its dynamic symbols' names unfold to more than they may")
+            same = found.setdefault(name, [])
+            if name and len(same) < _SAME_NAME:
+                same.append(index)
         return found
 
-    def _symbol(self, row: tuple[int, ...], mark: int) -> DynamicSymbol:
-        name, info, section, value, size = row
-        binding, strings = info >> 4, self._raw.strings
+    def _symbol(self, index: int) -> DynamicSymbol:
+        name, info, section, value, size = self._rows[index]
+        binding, strings, mark = info >> 4, self._strings, self._marks[index]
         end = strings.find(b"\0", name, name + _NAME_LIMIT)
-        text = decoded(strings[name:end]) if end >= 0 else ""
-        kind = KINDS.get(info & 15, "")
         return DynamicSymbol(
-            text,
+            decoded(strings[name:end]) if end >= 0 else "",
             LinkAddress(value),
             Size(size),
-            kind,
+            KINDS.get(info & 15, ""),
             section != _SHN_UNDEF,
             binding == _WEAK,
             binding == _LOCAL,

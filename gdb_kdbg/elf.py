@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Optional
 from . import elf_tables
 from .dynamic_symbols import DynamicSymbols
 from .elf_dynamic import dynamic_symbols
-from .elf_relocations import TYPE_NAMES, Relocations, read_relocations
+from .elf_relocations import CORRECTIONS, TYPE_NAMES, Relocations, read_relocations
 from .elf_tables import Content, Header, Note, Section, Segment, guarded
 from .errors import BadFile, KdbgError, MemoryFault
 from .intervals import Intervals
@@ -252,7 +252,8 @@ class ElfFile:
     def _relocation_names(self) -> dict[int, str]:
         table, prefix = TYPE_NAMES.get(self.machine, ("", ""))
         types = getattr(_elftools("elf.enums"), table) if table else {}
-        return {number: name.replace(prefix, "", 1) for name, number in types.items() if isinstance(number, int)}
+        names = {number: name.replace(prefix, "", 1) for name, number in types.items() if isinstance(number, int)}
+        return {**names, **CORRECTIONS.get(self.machine, {})}
 
     @cached_property
     def _symbol_table(self) -> SymbolTable:

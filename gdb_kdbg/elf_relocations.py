@@ -29,6 +29,8 @@ TYPE_NAMES = {
     "i386": ("ENUM_RELOC_TYPE_i386", "R_386_"),
     "aarch64": ("ENUM_RELOC_TYPE_AARCH64", "R_AARCH64_"),
 }
+# What pyelftools 0.33 lacks or has otherwise than binutils and glibc.
+CORRECTIONS = {"aarch64": {1028: "TLS_DTPMOD64", 1029: "TLS_DTPREL64", 1031: "TLSDESC", 1032: "IRELATIVE"}}
 
 
 class _File(Protocol):

@@ -71,6 +71,8 @@ class Section:
     flags: int
     link: int
     entry_size: int
+    info: int = 0
+    alignment: int = 0
 
     @property
     def end(self) -> int:
@@ -201,11 +203,10 @@ def read_sections(content: Content, header: Header) -> Iterator[Section]:
     names = b""
     if 0 < header.name_section < len(rows):
         names = content.read(rows[header.name_section][4], rows[header.name_section][5])
-    for index, (name, number, flags, address, offset, size, link, _, _, entry_size) in enumerate(rows):
+    for index, (name, number, flags, address, offset, size, link, info, alignment, entry_size) in enumerate(rows):
         kind = _SECTION_TYPES.get(number, hex(number))
-        yield Section(
-            index, text_at(names, name), kind, LinkAddress(address), offset, Size(size), flags, link, entry_size
-        )
+        where = LinkAddress(address), offset, Size(size)
+        yield Section(index, text_at(names, name), kind, *where, flags, link, entry_size, info, alignment)
 
 
 def read_notes(data: bytes, byte_order: str, alignment: int) -> Iterator[Note]:

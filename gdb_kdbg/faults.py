@@ -10,15 +10,14 @@ from typing import Mapping, Optional
 
 from .blocks import read_available
 from .disassembly import Instruction, MemoryOperand, decode
-from .errors import MemoryFault
 from .process import X86_64
 from .scope import Scope
 from .target import Signal, Target
-from .units import KERNEL_HALF, Address, Size
+from .units import Address, Size
 
 SIGBUS, SIGSEGV = 7, 11
 # <asm-generic/siginfo.h>: what is there but forbidden, and what the CPU reports without an address (#GP).
-SEGV_ACCERR, SI_KERNEL = 2, 0x80
+SEGV_MAPERR, SEGV_ACCERR, SI_KERNEL = 1, 2, 0x80
 LONGEST_INSTRUCTION = 15
 # Bits 47 and up of an address are all the same (Intel SDM vol. 1, 3.3.7.1); with five levels of page tables 56 and up.
 _CANONICAL = 1 << 47
@@ -109,16 +108,3 @@ def instruction_at(target: Target, pc: Address) -> Optional[Instruction]:
 def is_canonical(address: int) -> bool:
     """Tell whether an address exists at all for an x86-64 CPU with four levels of page tables."""
     return address < _CANONICAL or address >= (1 << 64) - _CANONICAL
-
-
-def is_user_address(address: int) -> bool:
-    """Tell whether an address may belong to a process."""
-    return address < KERNEL_HALF and is_canonical(address)
-
-
-def is_readable(target: Target, address: int) -> bool:
-    """Tell whether there is memory at an address."""
-    try:
-        return bool(target.read_memory(Address(address), Size(1)))
-    except MemoryFault:
-        return False

@@ -32,6 +32,11 @@ class Intervals:
                 index -= _BLOCK - 1  # under one that covers all, thousands of others may not
             index -= 1
 
+    @property
+    def are_disjoint(self) -> bool:
+        """Whether no address is in two of them."""
+        return all(end <= start for end, start in zip(self._reach, self._starts[1:]))
+
     def next_start(self, address: int) -> int:
         """Return where the next interval behind an address begins, far beyond all addresses if there is none."""
         index = bisect_right(self._starts, address)
@@ -39,7 +44,11 @@ class Intervals:
 
     def innermost(self, address: int) -> int:
         """Return the index of the interval that starts last among those that hold an address, -1 for none."""
-        return next(self.covering(address), -1)
+        index = bisect_right(self._starts, address) - 1
+        # Nearly always it is the one that starts last, or there is none.
+        if index < 0 or self._ends[index] > address:
+            return index
+        return next(self.covering(address), -1) if self._reach[index] > address else -1
 
     # The highest end in each block of intervals.
     @cached_property

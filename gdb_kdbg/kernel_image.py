@@ -1,8 +1,8 @@
 """Where a kernel runs, against where it is linked: with KASLR, or a PIE that its loader puts anywhere.
 
 Behind QEMU's stub and in a guest's memory nobody lists what is loaded. A shift is guessed from the interrupt table of
-Linux, or from the page of code around the pc, a fault handler or a return address, looked for in the file. It only counts
-if constant bytes of the file are found in memory where it would put them.
+Linux, or from the page of code around the pc, an interrupt handler or a return address, looked for in the file. It
+only counts if constant bytes of the file are found in memory where it would put them.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ _TEXT_LIMIT = 256 << 20
 # How much of a sample must agree. Linux patches its own code, and some tables hold addresses.
 _SHARE, _LEAST, _SMALL = 0.75, 16, 0x10000
 _CODE_PAGES = 3
+# Above it the addresses of 57 bits are canonical.
+_KERNEL_CODE = 0xFF00_0000_0000_0000
 
 
 class Shift(NamedTuple):
@@ -93,14 +95,19 @@ def kernel_shift(target: Target, elf: ElfFile, guess: int = 0) -> Optional[Shift
     `guess` is tried first. About eight reads where nothing is found; raises BadFile.
     """
     tried: set[int] = set()
-    for how, candidate in _candidates(target, elf, guess):
-        if candidate in tried:
-            continue
-        tried.add(candidate)
-        evidence = _confirm(target, elf, candidate)
-        if evidence:
-            return Shift(candidate, f"{how}: {evidence}")
+    for candidate in _candidates(target, elf, guess):
+        if candidate.shift not in tried:
+            tried.add(candidate.shift)
+            evidence = _confirm(target, elf, candidate)
+            if evidence:
+                return Shift(candidate.shift, f"{candidate.how}: {evidence}")
     return None
+
+
+class _Candidate(NamedTuple):
+    how: str
+    shift: int
+    code: int = 0  # runtime address of code that would be the kernel's
 
 
 def _movable(objfile: Objfile) -> Optional[ElfFile]:
@@ -120,18 +127,18 @@ def _is_debug_only(elf: ElfFile) -> bool:
     return any(s.type == "NOBITS" and s.name in (".text", ".dynamic") for s in elf.sections)
 
 
-def _candidates(target: Target, elf: ElfFile, guess: int) -> Iterator[tuple[str, int]]:
-    yield "where it is said to be", guess
-    yield "as it is linked", 0
+def _candidates(target: Target, elf: ElfFile, guess: int) -> Iterator[_Candidate]:
+    yield _Candidate("where it is said to be", guess)
+    yield _Candidate("where it is linked", 0)
     handler = _gate(target, _LINUX_IDT)
     for name in _DIVIDE_ERROR if handler else ():
         symbol = elf.symbol_table().by_name(name)
         if symbol is not None and handler is not None and (handler - symbol.address) % _PAGE == 0:
-            yield f"the interrupt table's {name}", handler - symbol.address
+            yield _Candidate(f"the interrupt table's {name}", handler - symbol.address, handler)
     for how, address in _code_addresses(target, handler):
         shift = _shift_by_code(target, elf, address)
         if shift is not None:
-            yield how, shift
+            yield _Candidate(how, shift, address)
 
 
 # Intel SDM vol. 3, 6.14.1: the handler's address in a gate of 16 bytes.
@@ -163,7 +170,7 @@ def _possible_code(target: Target, handler: Optional[int]) -> Iterator[tuple[str
     sp = target.register("rsp") or 0
     stack = (_read(target, sp, _STACK) or _read(target, sp, -sp % _PAGE)) if sp else None
     for (word,) in struct.iter_unpack("<Q", (stack or b"")[: len(stack or b"") & ~7]):
-        if is_kernel_half(word) and abs(word - sp) > 2 * _PAGE and word < ADDRESS_MASK - _PAGE:
+        if _KERNEL_CODE <= word < ADDRESS_MASK - _PAGE and abs(word - sp) > 2 * _PAGE:
             yield "the code around a word on the stack", word
 
 
@@ -195,18 +202,18 @@ def _votes(elf: ElfFile, segment: Segment, start: int, page: bytes) -> Iterator[
             yield start + offset - segment.address - places[0]
 
 
-def _confirm(memory: Memory, elf: ElfFile, shift: int) -> str:
+def _confirm(memory: Memory, elf: ElfFile, candidate: _Candidate) -> str:
     """Say which constant bytes of the file memory shows with this shift; empty if there are none."""
     build_id = _build_id_place(elf)
     if build_id is not None:
         link, expected = build_id
-        there = _read(memory, link + shift, len(expected))
+        there = _read(memory, link + candidate.shift, len(expected))
         if there is not None:
             return "its build id is in memory" if there == expected else ""
-    for what, link, expected in _samples(elf):
-        there = _read(memory, link + shift, len(expected))
+    for what, link, expected in _samples(elf, candidate, build_id is not None):
+        there = _read(memory, link + candidate.shift, len(expected))
         if there is not None:
-            return f"{what} is in memory" if _agree(expected, there, shift) else ""
+            return f"{what} is in memory" if _agree(expected, there, candidate.shift) else ""
     return ""
 
 
@@ -221,15 +228,16 @@ def _build_id_place(elf: ElfFile) -> Optional[tuple[int, bytes]]:
     return None
 
 
-# Read-only data first; with page tables that hide the kernel from programs, only the entry code can be read.
-def _samples(elf: ElfFile) -> Iterator[tuple[str, int, bytes]]:
-    for what, flags in (("read-only data", 0), ("code", PF_X), ("code", PF_X | PF_W)):
+# Page tables that hide the kernel from programs (PTI) show its entry code only, and neither build id nor data.
+def _samples(elf: ElfFile, candidate: _Candidate, is_hidden: bool) -> Iterator[tuple[str, int, bytes]]:
+    for what, flags in (("read-only data", 0), ("code", PF_X), ("code", PF_X | PF_W)) if not is_hidden else ():
         for segment in elf.loaded:
             if segment.flags & (PF_X | PF_W) == flags and segment.file_size:
                 yield from ((f"its {what}", link, data) for link, data in _sample_of(elf, segment))
-    for section in elf.sections:
-        if section.name == ".entry.text":
-            yield "its entry code", section.address, elf.read(section.address, min(section.size, _SAMPLE))
+    link = candidate.code - candidate.shift
+    for segment in elf.loaded:
+        if candidate.code and segment.flags & PF_X and segment.address <= link < segment.end:
+            yield "its code there", link, elf.read(link, min(segment.end - link, _SAMPLE))
 
 
 def _sample_of(elf: ElfFile, segment: Segment) -> Iterator[tuple[int, bytes]]:

@@ -18,15 +18,16 @@ if TYPE_CHECKING:
 
     Run = Callable[[Session, Any], object]
 
-MODULES = ("status", "ring", "canary", "watch", "got", "reloc", "symbol", "vtable", "why")
+MODULES = ("status", "ring", "canary", "watch", "got", "reloc", "symbol", "vtable", "check_copy", "why")
 
 
 class Argument:
     """One argument of a command: an option if its name starts with `--`, else a positional one.
 
-    `kind` is `flag`, `text`, `count`, `number`, `glob`, `address` (an expression of the target language inside GDB, a
-    number or a symbol outside), `objfile` (a loaded file; outside GDB an option) or `file`; it decides parsing and
-    completion. A positional argument is optional unless `required`.
+    `kind` decides parsing and completion. It is `flag`, `text`, `count`, `number`, `glob`, `registers`, `address` (an
+    expression of the target language inside GDB, a number or a symbol outside), `routine` (a function; outside it comes
+    behind the files), `objfile` (a loaded file; outside it is an option) or `file`. A positional argument is optional
+    unless `required`.
     """
 
     def __init__(

@@ -39,6 +39,7 @@ _FEW = 16
 
 WEAK_NOTE = "weak and undefined: 0 is right"
 WRITABLE_NOTE = "in writable data: the program may have changed it"
+OTHER_NOTE = "another definition of the symbol than a lookup finds first"
 RESOLVER_NOTE = "an IFUNC's resolver chooses the address"
 
 
@@ -119,8 +120,12 @@ class Judge:
             return self._local(slot, value)
         wanted = (value - slot.addend) & ADDRESS_MASK
         resolvers = [d for d in definitions if d.symbol.kind == "IFUNC"]
-        if any(d.address == wanted for d in definitions if d.symbol.kind not in ("IFUNC", "TLS")):
-            return Verdict(RESOLVED, value)
+        offered = [d for d in definitions if d.address == wanted and d.symbol.kind not in ("IFUNC", "TLS")]
+        if offered:
+            # A file that was loaded on its own, by dlopen, is searched before the rest.
+            is_own = len(definitions) == 1 or any(d.objfile == self._objfile for d in offered)
+            is_first = is_own or self._bound(slot) in (value, None)
+            return Verdict(RESOLVED, value, "" if is_first else OTHER_NOTE)
         if value == slot.addend & ADDRESS_MASK or value == 0:
             return self._zero(slot)
         if not definitions or any(wanted == d.address for d in resolvers):
@@ -142,9 +147,11 @@ class Judge:
     def _zero(self, slot: PlannedSlot) -> Verdict:
         expected = self._bound(slot)
         if slot.symbol.is_weak and self._is_relocated is not False:
-            if not self._scope.definitions(slot.symbol.name):
+            if self._scope.definitions(slot.symbol.name):
+                return Verdict(UNDECIDABLE, expected, "weak: its definition may have been loaded later")
+            if self._is_relocated:
                 return Verdict(RESOLVED, 0, WEAK_NOTE)
-            return Verdict(UNDECIDABLE, expected, "weak: its definition may have been loaded later")
+            return Verdict(UNDECIDABLE, None, "weak: 0 is right if nothing defines it")
         if self._may_be_unrelocated(slot):
             return Verdict(UNRELOCATED, expected)
         return Verdict(UNDECIDABLE, expected, WRITABLE_NOTE)
@@ -260,14 +267,15 @@ def relative_counts(objfile: Objfile, slots: Sequence[PlannedSlot], values: Sequ
 
 
 def symbol_counts(slots: Sequence[PlannedSlot], values: Sequence[Optional[int]]) -> tuple[int, int]:
-    """Return how many constant slots of symbols that must be found are filled, and how many are 0.
+    """Return how many constant slots of symbols that must be found are filled, and how many are as in the file.
 
     The second best witness, for files without RELATIVE relocations or with a load bias of 0.
     """
     told = Counter(
-        bool(value)
+        value not in (0, slot.addend & ADDRESS_MASK)
         for slot, value in zip(slots, values)
         if slot.effect == SYMBOL and slot.is_constant and slot.symbol.name and not slot.symbol.is_weak
+        if value is not None
     )
     return told[True], told[False]
 

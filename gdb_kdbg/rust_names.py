@@ -14,7 +14,7 @@ from .rust_reader import Malformed, Reader
 
 _DEPTH_LIMIT = 120
 _STEP_LIMIT = 10_000
-_OUTPUT_LIMIT = 1 << 16
+_OUTPUT_LIMIT = 1 << 15
 
 _BASIC = {
     "a": "i8", "b": "bool", "c": "char", "d": "f64", "e": "str", "f": "f32", "h": "u8", "i": "isize", "j": "usize",

@@ -15,7 +15,7 @@ from .demangle import demangle
 from .elf import ElfFile
 from .elf_tables import PF_W
 from .errors import KdbgError
-from .units import ADDRESS_MASK
+from .units import ADDRESS_MASK, shown
 from .vtable_types import DwarfTable, next_table, split_name, table_around, tables_at
 from .vtable_words import Cell, NotATable, Words
 
@@ -32,7 +32,7 @@ _TABLE_SYMBOL = re.compile(r"(\.L)?(vtable|anon|__unnamed|alloc_)[._0-9].*", re.
 # Legacy names have `T` where the type itself should be; types have a path or are lower case.
 _PARAMETER = re.compile(r"(?<![:\w])[A-Z]\w*(?!\w|::)")
 _AGREED, _METHODS = "symbols of drop_in_place and methods", "symbols of methods"
-_DROP_ALONE = "symbol of drop_in_place: this type, or one that is dropped alike"
+_COUNTED = "counted without debugging information: the table may be shorter than its entries here"
 _SEARCHED = 64 << 20
 
 
@@ -62,9 +62,9 @@ def rust_table(words: Words, address: int, trusted: bool = False) -> RustTable:
     entries = [words.cell(address + 8 * index) for index in range(3, count)]
     _require_evidence(words, cells, entries, trusted)
     names = [_entry_name(words, cell, index) for index, cell in enumerate(entries, 3)]
-    type_name, trait, source = _type_of(words, cells[0], entries)
-    note = "counted without debugging information: the table may be shorter than its entries here"
-    return RustTable(address, type_name, trait, source, (*HEADER, *names), (note,) if entries else ())
+    type_name, trait, source, note = _type_of(words, cells[0], entries)
+    notes = tuple(filter(None, (note, _COUNTED if entries else "")))
+    return RustTable(address, type_name, trait, source, (*HEADER, *names), notes)
 
 
 def _described(words: Words, address: int) -> Sequence[DwarfTable]:
@@ -158,7 +158,7 @@ def _begins_table(words: Words, cell: Cell) -> bool:
 
 # A method before a table with nothing to drop makes a header as well: of size 0, with that table's size as alignment.
 def _has_header(words: Words, cell: Cell) -> bool:
-    return _is_header(words, cell) and not (cell.slot and _is_header(words, words.cell(cell.address + 8)))
+    return _is_header(words, cell) and not (words.is_code(cell) and _is_header(words, words.cell(cell.address + 8)))
 
 
 def _is_header(words: Words, cell: Cell) -> bool:
@@ -233,15 +233,17 @@ def _entry_name(words: Words, cell: Cell, index: int) -> str:
     return f"method{index}" if words.is_code(cell) else f"super_trait_ptr{index}"
 
 
-def _type_of(words: Words, drop: Cell, entries: Sequence[Cell]) -> tuple[str, str, str]:
+# Equal functions are merged, drop functions of alike types in every release build, so one name alone tells no type.
+def _type_of(words: Words, drop: Cell, entries: Sequence[Cell]) -> tuple[str, str, str, str]:
     paths = [split_name(path) for path in map(_implementation, map(words.names, entries)) if path]
     types, traits = {one for one, _ in paths}, {trait for _, trait in paths}
     trait = next(iter(traits)) if len(traits) == 1 else ""
-    drops = [found[1] for name in words.names(drop) for found in [_DROP.fullmatch(demangle(name))] if found]
-    # Equal functions are merged, so each name alone may be that of another type.
-    agreed = set(drops) & types if drops and types else set(drops) | types
-    source = _AGREED if drops and types else _DROP_ALONE if drops else _METHODS
-    return (next(iter(agreed)), trait, source) if len(agreed) == 1 else ("", trait, "")
+    drops = {found[1] for name in words.names(drop) for found in [_DROP.fullmatch(demangle(name))] if found}
+    agreed = drops & types if drops else types
+    if len(agreed) == 1:
+        return next(iter(agreed)), trait, _AGREED if drops else _METHODS, ""
+    note = f"of type {', '.join(sorted(drops)[:3])}, or of one that is dropped by the same code" if drops else ""
+    return "", trait, "", note
 
 
 # `<T as Trait>::method` of the symbol, if it says that much: `T as Trait`.

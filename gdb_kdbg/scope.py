@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from functools import cached_property
+from contextlib import suppress
+from functools import cached_property, lru_cache
 from typing import NamedTuple, Optional, Sequence
 
-from .dynamic_symbols import DynamicSymbol
+from .dynamic_symbols import DynamicSymbol, DynamicSymbols
 from .elf import ElfFile
 from .elf_tables import PF_X
-from .errors import KdbgError, MemoryFault
+from .errors import KdbgError
 from .kernel_image import shifted_objfiles
 from .ranges import Range
 from .symbols import Symbols
@@ -19,6 +20,7 @@ from .units import ADDRESS_MASK, Address, Size, address, safe_text, shown
 _AT_SYSINFO_EHDR = 33
 # The vDSO is two pages on every x86-64 kernel so far; it has no file.
 _VDSO_SIZE = 0x4000
+_PATH_LIMIT = 4096
 
 
 class Definition(NamedTuple):
@@ -60,8 +62,8 @@ class Scope:
         if name not in self._known:
             self._known[name] = tuple(
                 Definition(_address(objfile, symbol), symbol, objfile)
-                for objfile, elf in self.files
-                for symbol in _definitions_in(elf, name)
+                for objfile, table in self._tables
+                for symbol in table.definitions(name)
             )
         return self._known[name]
 
@@ -126,6 +128,16 @@ class Scope:
             return name
         return next((other for other in names if not other.startswith("_")), name)
 
+    # The dynamic linker is loaded first, but what it offers is found last: the program does not depend on it directly.
+    @cached_property
+    def _tables(self) -> Sequence[tuple[Objfile, DynamicSymbols]]:
+        linker = _interpreter(self.files[0][1]) if self.files else ""
+        found = []
+        for objfile, elf in sorted(self.files, key=lambda file: bool(linker) and _is_at(file[0], linker)):
+            with suppress(KdbgError):
+                found.append((objfile, elf.dynamic_symbols()))
+        return found
+
     @cached_property
     def _elfs(self) -> dict[Objfile, ElfFile]:
         return dict(self.files)
@@ -143,19 +155,29 @@ def _address(objfile: Objfile, symbol: DynamicSymbol) -> Address:
     return address(symbol.address + (0 if symbol.is_absolute else objfile.load_bias))
 
 
+def _interpreter(elf: ElfFile) -> str:
+    segment = next((s for s in elf.segments if s.type == "INTERP" and s.file_size < _PATH_LIMIT), None)
+    try:
+        return os.fsdecode(elf.read_file(segment.offset, segment.file_size).rstrip(b"\0")) if segment else ""
+    except KdbgError:
+        return ""
+
+
+def _is_at(objfile: Objfile, path: str) -> bool:
+    return os.path.basename(objfile.path) in (os.path.basename(path), os.path.basename(os.path.realpath(path)))
+
+
 def _has_version(offered: DynamicSymbol, wanted: DynamicSymbol) -> bool:
     if not wanted.version or not offered.version:
         return offered.is_default
     return offered.version == wanted.version
 
 
-def _definitions_in(elf: ElfFile, name: str) -> Sequence[DynamicSymbol]:
-    try:
-        return elf.dynamic_symbols().definitions(name)
-    except (KdbgError, MemoryFault):
-        return ()
-
-
 def base_name(objfile: Objfile) -> str:
     """Return the file's name without its directories, fit to be shown."""
-    return safe_text(os.path.basename(objfile.path), 80)
+    return _base_name(objfile.path)
+
+
+@lru_cache(maxsize=256)
+def _base_name(path: str) -> str:
+    return safe_text(os.path.basename(path), 80)

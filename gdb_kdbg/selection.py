@@ -89,5 +89,5 @@ def _nothing(name: Optional[str], scope: Scope) -> str:
         return scope.problems[0]
     loaded = [base_name(objfile) for objfile, _ in scope.files]
     more = f" and {len(loaded) - _LISTED} more" if len(loaded) > _LISTED else ""
-    what = f"no objfile matches {safe_text(name)!r}" if name else "no objfile is loaded"
+    what = f"no objfile matches '{safe_text(name, 200)}'" if name else "no objfile is loaded"
     return what + (f"; loaded are {', '.join(loaded[:_LISTED])}{more}" if loaded else "")

@@ -108,6 +108,8 @@ def look_up(session: Session, query: str, everything: bool) -> Union[SymbolRepor
     What is the name of a symbol counts as one, else it is evaluated.
     """
     symbols = Symbols(session.files_target().objfiles())
+    if symbols.problems and not symbols.files:
+        raise KdbgError(symbols.problems[0])
     number = _number(query)
     limit = MAXIMUM if everything else MAXIMUM + 1
     matches = () if number is not None else find(symbols, query, limit)

@@ -6,7 +6,7 @@ import difflib
 import fnmatch
 import re
 from itertools import islice
-from typing import Callable, Iterator, NamedTuple, Optional, Sequence
+from typing import Callable, Iterable, Iterator, NamedTuple, Optional, Sequence
 
 from .demangle import demangle
 from .elf import ElfFile
@@ -45,7 +45,7 @@ def find(symbols: Symbols, wish: str, limit: int) -> Sequence[Match]:
     A demangled name may come without parameters and return type, or without generic arguments.
     """
     for search in (_by_name, _by_demangled_name, _by_pattern):
-        found = list(islice(dict.fromkeys(search(symbols, wish)), limit))
+        found = list(islice(_distinct(search(symbols, wish)), limit))
         if found:
             return found
     return ()
@@ -55,7 +55,16 @@ def find_inner(symbols: Symbols, wish: str, limit: int) -> Sequence[Match]:
     """Return at most `limit` symbols whose demangled name ends in the wish: `Value::print` for `llvm::Value::print`."""
     end = f"::{_close(wish)}"
     found = (m for m, demangled in _candidates(symbols, wish) if any(map(_ends_in(end), spellings(demangled))))
-    return list(islice(dict.fromkeys(found), limit))
+    return list(islice(_distinct(found), limit))
+
+
+# Versions of one symbol differ in nothing that is shown.
+def _distinct(matches: Iterable[Match]) -> Iterator[Match]:
+    seen: set[tuple[Objfile, ElfSymbol]] = set()
+    for match in matches:
+        if (match.objfile, match.symbol) not in seen:
+            seen.add((match.objfile, match.symbol))
+            yield match
 
 
 def _ends_in(end: str) -> Callable[[str], bool]:
@@ -159,13 +168,11 @@ def _by_pattern(symbols: Symbols, wish: str) -> Iterator[Match]:
         return
     pattern = re.compile(fnmatch.translate(wish))
     mangled = re.compile(fnmatch.translate(wish).encode("utf-8", "surrogateescape"))
-    seen = set()
     for objfile, elf in symbols.files:
         for symbol in elf.symbol_table().matching(lambda name: bool(mangled.match(name))):
-            seen.add((objfile, symbol))
             yield Match(objfile, elf, symbol)
     for match, demangled in _candidates(symbols, re.sub(r"\[[^]]*\]", "*", wish)):
-        if (match.objfile, match.symbol) not in seen and any(map(pattern.match, spellings(demangled))):
+        if any(map(pattern.match, spellings(demangled))):
             yield match
 
 

@@ -123,6 +123,14 @@ class SymbolTable:
         return self._symbol(position) if position >= 0 else None
 
     def _holder(self, link_address: int) -> int:
+        innermost = self._sized.innermost(link_address)
+        if innermost >= 0:
+            position = self._sized_positions[innermost]
+            if self._columns.infos[self._indices[position]] & 15 != _NOTYPE:
+                return position
+        return self._label_or_outer(link_address)
+
+    def _label_or_outer(self, link_address: int) -> int:
         label = -1
         for sized in self._sized.covering(link_address):
             position = self._sized_positions[sized]

@@ -56,11 +56,21 @@ class Symbols:
 
     def name_at(self, runtime_address: int) -> Optional[tuple[str, int, Objfile]]:
         """Return name, offset and objfile of what `at` finds; some microseconds each, for tables of addresses."""
-        for objfile, elf in self.holders(runtime_address):
-            found = elf.symbol_table().name_at(runtime_address - objfile.load_bias)
-            if found is not None:
-                return found[0], found[1], objfile
-        return None
+        segments, owners = self._segments
+        index = segments.innermost(runtime_address)
+        if index < 0:
+            return None
+        objfile, elf = self.files[owners[index]]
+        found = elf.symbol_table().name_at(runtime_address - objfile.load_bias)
+        if found is not None:
+            return found[0], found[1], objfile
+        return None if self._are_disjoint else self._outer_name_at(runtime_address)
+
+    def _outer_name_at(self, runtime_address: int) -> Optional[tuple[str, int, Objfile]]:
+        names = (
+            (o, elf.symbol_table().name_at(runtime_address - o.load_bias)) for o, elf in self.holders(runtime_address)
+        )
+        return next(((*found, objfile) for objfile, found in names if found), None)
 
     def nearest(self, runtime_address: int) -> Optional[Symbol]:
         """Return the nearest symbol of any kind at or below an address, in the same section."""
@@ -93,6 +103,10 @@ class Symbols:
             except KdbgError as error:
                 problems.append(str(error))
         return tuple(files), tuple(problems)
+
+    @cached_property
+    def _are_disjoint(self) -> bool:
+        return self._segments[0].are_disjoint
 
     @cached_property
     def _segments(self) -> tuple[Intervals, tuple[int, ...]]:

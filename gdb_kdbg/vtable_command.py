@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Iterator, NamedTuple, Optional, Sequence
+from typing import Iterator, NamedTuple, Optional
 
 from .cpp_vtables import CppTable
 from .errors import KdbgError
@@ -26,8 +26,7 @@ def decode_vtable(session: Session, expression: str, kind: Optional[str], bias: 
     chosen = select(session, None, bias)
     words = Words(chosen.scope, chosen.target)
     found = _find(words, pointer, kind or "")
-    report = Reporter(words, chosen.memory).report(found.table, found.data_pointer, found.notes)
-    return report
+    return Reporter(words, chosen.memory).report(found.table, found.data_pointer, found.notes)
 
 
 def _find(words: Words, pointer: VtablePointer, kind: str) -> _Found:
@@ -85,8 +84,8 @@ def _object(words: Words, address: int, kind: str, type_name: str) -> _Found:
     return _Found(table, address, (*notes, *more))
 
 
+# Where no file is at an address, it may be a link-time address, of each file that has a table there.
 def _table(words: Words, address: int, kind: str) -> tuple[RustTable | CppTable, tuple[str, ...]]:
-    """Look at a runtime address; where no file is, at the link-time address in each that would have a table there."""
     if words.holder(address) is not None:
         return find_table(words, address, kind), ()
     found, failure = [], NotATable("")
@@ -109,6 +108,3 @@ def _as_link_address(words: Words, address: int) -> Iterator[Address]:
     for objfile, elf in words.scope.files:
         if objfile.load_bias and any(s.address <= address < s.end for s in elf.loaded):
             yield Address((address + objfile.load_bias) & ADDRESS_MASK)
-
-
-__all__: Sequence[str] = ["decode_vtable"]

@@ -27,6 +27,7 @@ _LOCATION = b"\x09\x03"
 # Tag, name, type and perhaps linkage name stand before the location.
 _BEFORE_LOCATION = range(3, 33)
 _NAME = re.compile(r"<(.*)>::\{vtable\}", re.DOTALL)
+_SUFFIX = b"::{vtable}"
 _MEMBERS = 4096
 
 
@@ -59,12 +60,32 @@ def next_table(elf: ElfFile, link_address: int) -> Optional[int]:
 @lru_cache(maxsize=256)
 def _window(elf: ElfFile, number: int) -> tuple[DwarfTable, ...]:
     with guarded(elf.path):
-        dwarf = elf.dwarf()
-        if dwarf is None or dwarf.debug_info_sec is None or elf.bits != 64 or elf.byte_order != "<":
+        dwarf = elf.dwarf() if elf.bits == 64 and elf.byte_order == "<" and _has_tables(elf) else None
+        if dwarf is None or dwarf.debug_info_sec is None:
             return ()
         low, high = max(number * _WINDOW - _REACH, 0), (number + 1) * _WINDOW + _REACH
         found = (_table_at(dwarf, place, address) for place, address in _locations(dwarf, low, high))
         return tuple(table for table in found if table is not None)
+
+
+# Files of other languages are spared the search, of which the hits would be their variables.
+@lru_cache(maxsize=64)
+def _has_tables(elf: ElfFile) -> bool:
+    dwarf = elf.dwarf()
+    sections = (dwarf.debug_str_sec, dwarf.debug_info_sec) if dwarf is not None else ()
+    return any(_contains(section.stream, _SUFFIX) for section in sections if section is not None)
+
+
+def _contains(stream: Any, wanted: bytes) -> bool:
+    stream.seek(0)
+    tail = b""
+    while True:
+        data = stream.read(_BLOCK)
+        if wanted in tail + data:
+            return True
+        if not data:
+            return False
+        tail = data[-len(wanted) :]
 
 
 # Addresses in one window differ in their two or three lowest bytes only.
@@ -86,13 +107,15 @@ def _locations(dwarf: DWARFInfo, low: int, high: int) -> Iterator[tuple[int, int
 
 
 def _table_at(dwarf: DWARFInfo, place: int, address: int) -> Optional[DwarfTable]:
-    unit = dwarf.get_CU_containing(place)
-    variable = _variable(unit, place)
+    assert dwarf.debug_info_sec is not None
+    variable = _variable(dwarf.get_CU_containing(place), dwarf.debug_info_sec.stream, place)
     if variable is None:
         return None
     named = _NAME.fullmatch(_name(variable))
-    kind = variable.get_DIE_from_attribute("DW_AT_type") if "DW_AT_type" in variable.attributes else None
-    if named is None or kind is None or kind.tag != "DW_TAG_structure_type":
+    if named is None or "DW_AT_type" not in variable.attributes:
+        return None
+    kind = variable.get_DIE_from_attribute("DW_AT_type")
+    if kind.tag != "DW_TAG_structure_type":
         return None
     members = sorted(_members(kind))
     size = kind.attributes["DW_AT_byte_size"].value if "DW_AT_byte_size" in kind.attributes else 0
@@ -101,13 +124,13 @@ def _table_at(dwarf: DWARFInfo, place: int, address: int) -> Optional[DwarfTable
 
 
 # Entries have no mark where they start, but one that is parsed from its start has its location where it was found.
-def _variable(unit: CompileUnit, place: int) -> Optional[DIE]:
+def _variable(unit: CompileUnit, stream: Any, place: int) -> Optional[DIE]:
     entry: Any = type(unit.get_top_DIE())
     for before in _BEFORE_LOCATION:
         if place - before < unit.cu_die_offset:
             return None
         try:
-            die: DIE = entry(unit, unit.dwarfinfo.debug_info_sec.stream, place - before)
+            die: DIE = entry(unit, stream, place - before)
             if die.tag == "DW_TAG_variable" and die.attributes["DW_AT_location"].offset == place and _name(die):
                 return die
         except Exception:  # noqa: S112  (not the start of an entry, which shows in any way)
@@ -120,9 +143,9 @@ def _members(kind: DIE) -> Iterator[tuple[int, str]]:
         if count == _MEMBERS:
             return
         offset = member.attributes.get("DW_AT_data_member_location")
-        if member.tag == "DW_TAG_member" and offset is not None and isinstance(offset.value, int):
-            if 0 <= offset.value < _REACH and offset.value % 8 == 0:
-                yield offset.value, _name(member).lstrip("_")
+        place = offset.value if member.tag == "DW_TAG_member" and offset is not None else None
+        if isinstance(place, int) and 0 <= place < _REACH and place % 8 == 0:
+            yield place, _name(member).lstrip("_")
 
 
 def _name(die: DIE) -> str:

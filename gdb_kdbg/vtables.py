@@ -6,12 +6,12 @@ Nothing is guessed: what could be a table, but could be something else too, is a
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Callable, Mapping, NamedTuple, Optional, Sequence
+from typing import Callable, Mapping, Optional, Sequence
 
 from .cpp_vtables import CppTable, cpp_table, group_of
 from .demangle import demangle
 from .elf import ElfFile
-from .relocations import ELSEWHERE, UNRELOCATED, Verdict
+from .relocations import ELSEWHERE, RESOLVED, UNRELOCATED, Verdict
 from .rust_vtables import NOTHING_TO_DROP, RustTable, rust_table
 from .scope import base_name
 from .slot_report import LoadedSlots
@@ -22,7 +22,8 @@ from .vtable_words import Cell, NotATable, Words, signed
 RUST, CPP = "rust", "c++"
 
 
-class Entry(NamedTuple):
+@dataclass(frozen=True)
+class Entry:
     """One word of a table, `index` words from its address: negative ones stand before it (C++).
 
     `value` is None where there is no memory, `status` where no relocation fills the word, `expected` where it cannot be
@@ -30,14 +31,14 @@ class Entry(NamedTuple):
     """
 
     index: int
-    offset: Annotated[int, {"text": False}]
+    offset: int = field(metadata={"text": False})
     name: str
-    slot_address: Annotated[Address, {"label": "address"}]
+    slot_address: Address = field(metadata={"label": "address"})
     value: Optional[Word]
     relocation: str
-    expected: Annotated[Optional[Word], {"unless": ("status", "resolved")}]
+    expected: Optional[Word] = field(metadata={"unless": ("status", RESOLVED)})
     status: Optional[str]
-    demangled: Annotated[str, {"label": "function"}]
+    demangled: str = field(metadata={"label": "function"})
     symbol: str
     note: str
 

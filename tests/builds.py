@@ -141,10 +141,10 @@ class Builds:
 @pytest.fixture(scope="session")
 def builds(tmp_path_factory: pytest.TempPathFactory) -> Builds:
     """The builds of this session; import this into a test's module to use it."""
-    return Builds(_shared(str(tmp_path_factory.getbasetemp())))
+    return _shared(str(tmp_path_factory.getbasetemp()))
 
 
 # Each module that imports the fixture makes its own, so that only this cache keeps the builds one set.
 @functools.lru_cache(maxsize=None)
-def _shared(base: str) -> pathlib.Path:
-    return pathlib.Path(base) / "linked"
+def _shared(base: str) -> Builds:
+    return Builds(pathlib.Path(base) / "linked")

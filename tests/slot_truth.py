@@ -11,7 +11,7 @@ import os
 import re
 import struct
 import subprocess
-from typing import Any, Iterator, NamedTuple, Optional
+from typing import Any, Iterator, NamedTuple
 
 _LINE = re.compile(r"^([0-9a-f]{16})  [0-9a-f]{16} R_X86_64_(\w+)\s*(.*)$")
 _SYMBOL = re.compile(r"^(?:[0-9a-f]{16}|\S+\(\))\s+(.*?)(?: ([+-]) ([0-9a-f]+))?$")
@@ -137,10 +137,3 @@ def recorded(path: str) -> list[dict[str, dict[str, int]]]:
     """Return the lines of `record`."""
     with open(path) as stream:
         return [json.loads(line) for line in stream]
-
-
-def bindings(command: list[str], environment: Optional[dict[str, str]] = None) -> str:
-    """Return what the dynamic linker says of the symbols it binds in a run of a program."""
-    wanted = {**os.environ, **(environment or {}), "LD_DEBUG": "bindings"}
-    done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=wanted)
-    return done.stderr.decode(errors="replace")

@@ -32,8 +32,8 @@ def vtable(session: Session, options: Namespace) -> Vtable:
     With debugging information every entry is named; without it the table is recognised by its first three words and
     the symbols. A `drop_in_place` of 0 is normal: the type has nothing to drop.
 
-    In C++: an object, a pointer or reference to one, or the address of an object or table, with the tables of its bases,
-    as far as symbols tell; type_info names the class of stripped files.
+    In C++: an object, a pointer or reference to one, or the address of an object or table, with the tables of its
+    bases, as far as symbols tell; type_info names the class of stripped files.
 
     Entries have the statuses of `kdbg got`. Before relocation each is named by what its relocation is to put there.
     What cannot be told from other data is an error, not a guess.

@@ -8,6 +8,7 @@ from typing import Callable, Iterator, NamedTuple, Optional, Sequence
 
 from ..elf import ElfFile, open_elf
 from ..errors import BadFile, KdbgError, MemoryFault
+from ..kernel_image import is_astray, place_all
 from ..linkmap import LoadedObject, header_agrees, loaded_objects, mismatch
 from ..target import Memory, Objfile, Target
 from ..units import Size, safe_text
@@ -30,8 +31,10 @@ _Place = tuple[str, int]
 def find_files(target: Target, mapped: Sequence[MappedFile], given: Sequence[str]) -> Found:
     """Find the files of a dumped process; a given one takes the place of the one that ran.
 
-    Those of a guest are the given ones, where they are linked.
+    Those of a guest are the given ones, where its memory shows them, else where they are linked.
     """
+    if target.is_system:
+        return _files_of_guest(target, given)
     finder = _Finder(target, mapped)
     for path in given:
         finder.add(path, partial(finder.given, path))
@@ -41,6 +44,25 @@ def find_files(target: Target, mapped: Sequence[MappedFile], given: Sequence[str
         if loaded.name and not finder.has(loaded.load_bias):
             finder.add(loaded.name, partial(finder.listed, loaded))
     return finder.result()
+
+
+def _files_of_guest(target: Target, given: Sequence[str]) -> Found:
+    problems: list[str] = []
+    files: list[Objfile] = []
+    for path in given:
+        try:
+            files.append(_linked(path))
+        except KdbgError as error:
+            problems.append(str(error))
+    placed = place_all(target, files)
+    seen = {objfile.path: objfile for objfile in placed.objfiles}
+    problems += placed.problems if is_astray(target, files) else ()
+    return Found(tuple(seen.get(objfile.path, objfile) for objfile in files), tuple(problems))
+
+
+def _linked(path: str) -> Objfile:
+    open_elf(path)
+    return Objfile(path, 0)
 
 
 class _Finder:
@@ -69,8 +91,6 @@ class _Finder:
 
     def given(self, path: str, elf: ElfFile) -> _Place:
         """Place a given file, often a copy with symbols of the one that ran: by path, else by name, else by header."""
-        if not self.starts and not self.objects:
-            return path, 0
         same = [s for s in self.starts if os.path.realpath(s.path) == os.path.realpath(path)]
         named = same or [s for s in self.starts if os.path.basename(s.path) == os.path.basename(path)]
         for place, bias in self._places(elf, named) if named else self._places(elf, self.starts):

@@ -93,7 +93,9 @@ def _is_polymorphic(kind: gdb.Type, depth: int = 0) -> bool:
     for field in kind.fields():
         if (field.name or "").startswith("_vptr"):
             return True
-        if field.is_base_class and (not hasattr(field, "bitpos") or _is_polymorphic(field.type, depth + 1)):
+        if not field.is_base_class or field.type is None:
+            continue
+        if not hasattr(field, "bitpos") or _is_polymorphic(field.type.strip_typedefs(), depth + 1):
             return True
     return False
 

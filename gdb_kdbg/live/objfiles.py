@@ -14,7 +14,7 @@ from ..errors import KdbgError
 from ..kernel_image import is_astray, place_all
 from ..linkmap import AT_ENTRY, LoadedObject, loaded_objects, mismatch
 from ..target import Objfile, Target
-from ..units import safe_text
+from ..units import is_kernel_half, safe_text
 
 # GDB lists the sections of the main file without a name, those of others with `in FILE`.
 _SECTION = re.compile(r"^\s*(0x[0-9a-f]+) - 0x[0-9a-f]+ is (\S+)(?: in (.*))?$")
@@ -26,11 +26,11 @@ _REMOTE = re.compile(r"^(?:target|remote):")
 
 
 class Loaded(NamedTuple):
-    """The loaded files, and what is wrong with some; `walked` if the process's own list was needed."""
+    """The loaded files, and what is wrong with some; `may_change` if they must be found again after the program ran."""
 
     objfiles: tuple[Objfile, ...]
     problems: tuple[str, ...] = ()
-    walked: bool = False
+    may_change: bool = False
 
 
 def loaded_objfiles() -> tuple[Objfile, ...]:
@@ -43,9 +43,15 @@ def find_loaded(target: Target) -> Loaded:
     known = _Known()
     objfiles = tuple(Objfile(path, bias or 0) for path, bias in known.biases.items())
     if target.is_system:
-        # The kernel may have been moved, of which GDB knows nothing; this pc would be in it.
-        return Loaded(*place_all(target, objfiles), walked=True) if is_astray(target, objfiles) else Loaded(objfiles)
+        return _in_machine(target, objfiles)
     return _completed(target, known) if _is_lacking(target, known) else Loaded(objfiles)
+
+
+# The kernel may have been moved, of which GDB knows nothing; a pc outside of all files gives it away.
+def _in_machine(target: Target, objfiles: tuple[Objfile, ...]) -> Loaded:
+    if is_astray(target, objfiles):
+        return Loaded(*place_all(target, objfiles), may_change=True)
+    return Loaded(objfiles, may_change=not is_kernel_half(target.register("rip") or 0))
 
 
 class _Known:
@@ -162,7 +168,7 @@ def _completed(target: Target, known: _Known) -> Loaded:
         if real not in found:
             found[real] = _without_list(path, known.biases[path])
             problems += [] if found[real] else [f"where {safe_text(path, 200)} is loaded cannot be found: give --bias"]
-    return Loaded(tuple(filter(None, found.values())), tuple(problems), walked=True)
+    return Loaded(tuple(filter(None, found.values())), tuple(problems), may_change=True)
 
 
 # A file that stands in no list of the process: the user named it to GDB, or the process has no list.

@@ -135,7 +135,7 @@ class GdbTarget:
     def going_on(self) -> None:
         """Forget what the program may change when it runs."""
         self._auxiliary = None
-        if self._loaded.walked:
+        if self._loaded.may_change:
             self._symbols = None
 
     def symbol(self, name: str) -> Optional[Symbol]:
@@ -202,7 +202,8 @@ def _interrupt_table() -> Optional[int]:
 
 def _auxiliary_vector() -> Mapping[int, int]:
     try:
-        text = gdb.execute("info auxv", to_string=True) or ""
+        # GDB reads the texts in it to show them, piece by piece; one character each is enough.
+        text = gdb.execute("with print elements 1 -- info auxv", to_string=True) or ""
     except gdb.error:
         return {}
     entries = re.findall(r'^(\d+)\s+\S+\s.*?\s(0x[0-9a-f]+|\d+)(?: ".*)?$', text, re.MULTILINE)

@@ -44,6 +44,10 @@ def _parse(parser: argparse.ArgumentParser, arguments: Optional[Sequence[str]]) 
     if wrong:
         parser.error(f"unrecognized arguments: {' '.join(wrong)}")
     options.files = [*options.files, *files]
+    if hasattr(options, "routine"):
+        # Files come before the routine in them.
+        words = [options.routine, *options.files]
+        options.files, options.routine = words[:-1], words[-1]
     return options
 
 

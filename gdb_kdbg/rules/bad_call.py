@@ -10,7 +10,8 @@ from ..copies import CERTAIN, LIKELY, POSSIBLE
 from ..finding import Facts, Finding
 from ..relocations import ELSEWHERE
 from ..scene import Scene
-from ..units import LinkAddress, Word
+from ..slots import RELATIVE
+from ..units import ADDRESS_MASK, LinkAddress, Word
 from .slot_story import (
     advice,
     code_place,
@@ -25,7 +26,7 @@ from .slot_story import (
     target_name,
 )  # fmt: skip
 
-RULE, OVERWRITTEN = "unrelocated-call", "overwritten-slot"
+RULE, OVERWRITTEN, UNBOUND = "unrelocated-call", "overwritten-slot", "unbound-call"
 
 
 def bad_call(scene: Scene) -> Optional[Finding]:
@@ -67,18 +68,25 @@ def _through(scene: Scene, jump: BadJump, site: CallSite, slot: SlotState) -> Op
     if not slot.is_unrelocated:
         return None
     target = target_name(scene, slot)
+    who = f"call, possibly of {target}," if site.rivals else f"call of {target}"
     summary = (
-        f"call of {target} through {slot_text(scene, slot)}, which is not relocated yet: "
-        f"{code_place(scene, site.call.address)} went to {_what(jump.destination)}"
+        f"{who} through {slot_text(scene, slot)}, which is not relocated yet: "
+        f"{code_place(scene, site.call.address)} went to {_what(jump.destination, slot)}"
     )
     evidence = (*site_lines(scene, site), slot_line(scene, slot), relocation_line(slot), state_line(slot))
-    confidence = CERTAIN if site.is_sure else POSSIBLE if site.rivals else LIKELY
+    is_certain = site.is_sure and not jump.is_ambiguous
+    confidence = CERTAIN if is_certain else POSSIBLE if site.rivals else LIKELY
     steps = (*relocation_steps(slot), advice(slot, target))
     return Finding(summary, RULE, confidence, evidence, steps, _facts(scene, site, slot))
 
 
-def _what(destination: int) -> str:
-    return f"{destination:#x}, its link-time address" if destination else "0, which is what the linker left in the slot"
+def _what(destination: int, slot: SlotState) -> str:
+    planned = slot.found.slot
+    if destination and planned.effect == RELATIVE and destination == planned.addend & ADDRESS_MASK:
+        return f"{destination:#x}, its link-time address"
+    return (
+        f"{destination:#x}, what the linker left in the slot" if destination else "0, what the linker left in the slot"
+    )
 
 
 def _facts(scene: Scene, site: CallSite, slot: SlotState) -> Facts:
@@ -97,6 +105,24 @@ def _changed_since(scene: Scene, jump: BadJump, site: CallSite, slot: SlotState)
     changed = f"{slot_line(scene, slot)}: the slot has changed since, or the register was reloaded from elsewhere"
     evidence = (*site_lines(scene, site), changed, relocation_line(slot), state_line(slot))
     return Finding(summary, RULE, POSSIBLE, evidence, relocation_steps(slot), _facts(scene, site, slot))
+
+
+def unbound_call(scene: Scene) -> Optional[Finding]:
+    """Explain a call through the PLT that found no dynamic linker to bind it: the PLT's own slot for that is 0."""
+    jump = scene.bad_jump
+    via = jump.via if jump else None
+    if jump is None or via is None or jump.site is None or not jump.is_unbound or jump.destination:
+        return None
+    target = target_name(scene, via)
+    summary = (
+        f"call of {target} through the PLT, which is bound lazily, and no dynamic linker is there to bind it: "
+        f"{code_place(scene, jump.site.call.address)} went to 0"
+    )
+    empty = f"{jump.site.place:#x}, where the dynamic linker puts the address of its resolver, holds 0"
+    evidence = (*site_lines(scene, jump.site), slot_line(scene, via), relocation_line(via), empty)
+    steps = (f"kdbg reloc {via.row.slot_address:#x}", "bind the slots of DT_JMPREL at once, or link with `-z now`")
+    facts = slot_facts(scene, via, jump.site.jump, call_site=jump.site.call.address, target=target)
+    return Finding(summary, UNBOUND, CERTAIN if jump.site.is_sure else LIKELY, evidence, steps, facts)
 
 
 def _is_explained(jump: BadJump) -> bool:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Optional
 
-from ..bad_jumps import BadJump
+from ..bad_jumps import BadJump, slots_holding
 from ..copies import CERTAIN, LIKELY, POSSIBLE
-from ..faults import SEGV_ACCERR, Fault, is_canonical
+from ..faults import SEGV_MAPERR, SIGSEGV, Fault, is_canonical
 from ..finding import Finding
 from ..relocations import ELSEWHERE, executable
 from ..scene import Scene
@@ -24,13 +24,15 @@ def bad_jump(scene: Scene) -> Optional[Finding]:
         return None
     if not jump.is_call and fault.signal is None:
         return None
+    if not jump.is_call and next(slots_holding(scene.target, scene.scope, jump.destination), None):
+        return None
     what = f"{data_place(scene, jump.destination)}, {_why_not(scene, fault, jump.destination)}"
     if jump.site is None or not jump.is_call:
         unknown = ("nothing tells from where: the word at rsp is no return address of a call that goes there",)
         return Finding(f"the pc is {what}", RULE, POSSIBLE, unknown, ("x/8gx $rsp - 8",), jump_facts(scene, jump))
     summary = f"{code_place(scene, jump.site.call.address)} went to {what}"
     evidence = (*way_lines(scene, jump.site), *_without_bias(scene, jump.destination))
-    confidence = CERTAIN if is_sure(jump.site) else LIKELY
+    confidence = CERTAIN if is_sure(jump.site) and not jump.is_ambiguous else LIKELY
     return Finding(summary, RULE, confidence, evidence, ("backtrace",), jump_facts(scene, jump))
 
 
@@ -57,6 +59,7 @@ def _is_anothers(jump: BadJump) -> bool:
 def _why_not(scene: Scene, fault: Fault, destination: int) -> str:
     if not is_canonical(destination):
         return "which is no address (bits 47 to 63 differ)"
-    if fault.signal is not None and fault.signal.code == SEGV_ACCERR:
-        return "which is not executable"
-    return "where no memory is mapped"
+    signal = fault.signal
+    if signal is None or (signal.number, signal.code) == (SIGSEGV, SEGV_MAPERR):
+        return "where no memory is mapped"
+    return "which is not executable" if signal.number == SIGSEGV else "which cannot be read"

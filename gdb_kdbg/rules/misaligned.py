@@ -6,7 +6,7 @@ from typing import Optional
 
 from ..copies import CERTAIN
 from ..disassembly import Instruction, MemoryOperand
-from ..faults import Fault
+from ..faults import Fault, is_canonical
 from ..finding import Facts, Finding
 from ..scene import Scene
 from ..units import Address, Size
@@ -18,7 +18,7 @@ _ALIGNED = ("movaps", "movapd", "movdqa", "movntps", "movntpd", "movntdq")
 _FIXED = {"fxsave": 16, "fxsave64": 16, "fxrstor": 16, "fxrstor64": 16, "cmpxchg16b": 16, "lock cmpxchg16b": 16,
           "xsave": 64, "xsave64": 64, "xrstor": 64, "xrstor64": 64, "xsavec": 64, "xsaveopt": 64}  # fmt: skip
 # All other SSE instructions with an operand of 16 bytes need it aligned, but for these.
-_UNALIGNED = ("movups", "movupd", "movdqu", "lddqu")
+_UNALIGNED = ("movups", "movupd", "movdqu", "lddqu", "pcmpestr", "pcmpistr")
 _STACK = ("rsp", "rbp")
 
 
@@ -31,7 +31,7 @@ def misaligned(scene: Scene) -> Optional[Finding]:
     for operand in instruction.memory:
         address = operand.resolve({**scene.registers, "rip": instruction.end})
         alignment = _alignment(instruction, operand)
-        if address is not None and alignment and address % alignment:
+        if address is not None and is_canonical(address) and alignment and address % alignment:
             return _finding(scene, fault, instruction, operand, address, alignment)
     return None
 

@@ -22,7 +22,7 @@ def null_call(scene: Scene) -> Optional[Finding]:
     if jump is None or jump.destination or jump.site is None or not jump.is_call:
         return None
     slot = jump.slot
-    if slot is not None and (slot.is_unrelocated or jump.site.value != 0):
+    if jump.is_unbound or (slot is not None and (slot.is_unrelocated or jump.site.value != 0)):
         return None
     where = code_place(scene, jump.site.call.address)
     if slot is not None and slot.row.status == RESOLVED:
@@ -31,7 +31,7 @@ def null_call(scene: Scene) -> Optional[Finding]:
     else:
         summary = f"call through a null pointer: {where} went to 0"
     evidence = (*way_lines(scene, jump.site), *_note(scene, slot))
-    confidence = CERTAIN if is_sure(jump.site) else LIKELY
+    confidence = CERTAIN if is_sure(jump.site) and not jump.is_ambiguous else LIKELY
     return Finding(summary, RULE, confidence, evidence, ("backtrace", *_further(jump)), jump_facts(scene, jump))
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from typing import Any
 
 from ..bad_jumps import SlotState
 from ..call_sites import CallSite
 from ..demangle import demangle
 from ..disassembly import Instruction
+from ..elf import ElfFile
+from ..errors import BadFile
 from ..finding import Facts
 from ..scene import Scene
 from ..scope import base_name
@@ -18,6 +20,8 @@ from ..units import ADDRESS_MASK, Address, LinkAddress, Word, safe_text
 # Compilers call these of their own accord: for values passed by value, and for loops that copy or fill.
 _IMPLIED = ("memcpy", "memmove", "memset", "memcmp", "bcmp", "strlen")
 _NAME_LIMIT = 200
+# Closer to the stack pointer than this an address is told by it.
+_NEAR = 1 << 16
 
 
 def code_place(scene: Scene, address: int) -> str:
@@ -52,7 +56,8 @@ def site_lines(scene: Scene, site: CallSite) -> tuple[str, ...]:
     if site.jump.address != site.call.address:
         lines.append(f"it led to {instruction_line(scene, site.jump)}")
     if site.load and site.load.instruction.address != site.jump.address:
-        lines.append(f"the register was loaded by {instruction_line(scene, site.load.instruction)}")
+        was = "may have been" if site.rivals else "was"
+        lines.append(f"the register {was} loaded by {instruction_line(scene, site.load.instruction)}")
     return tuple(lines)
 
 
@@ -84,7 +89,7 @@ def slot_line(scene: Scene, state: SlotState) -> str:
     """Tell where a slot is, what it holds and what it should hold."""
     row = state.row
     where = f"{row.section} of {base_name(state.found.objfile)}".lstrip()
-    held = f"holds {row.value:#x}" if row.value is not None else "cannot be read"
+    held = "cannot be read" if row.value is None else f"holds {row.value:#x}" if row.value else "holds 0"
     should = f", should hold {row.expected:#x} ({target_name(scene, state)})" if row.expected is not None else ""
     return f"slot {row.slot_address:#x} (link-time address {row.link_address:#x}, {where}) {held}{should}"
 
@@ -163,7 +168,7 @@ def data_place(scene: Scene, address: int) -> str:
     named = scene.scope.place(address)
     for objfile, elf in scene.scope.symbols.holders(address):
         link = address - objfile.load_bias & ADDRESS_MASK
-        section = next((s.name for s in elf.sections if s.placed and s.address <= link < s.end), "")
+        section = _section(elf, link)
         inside = f"{section} of {base_name(objfile)}" if section else base_name(objfile)
         return f"{address:#x} ({shown_place(named)}, in {inside})" if named else f"{address:#x}"
     distance = address - scene.registers.get("rsp", 0)
@@ -173,5 +178,9 @@ def data_place(scene: Scene, address: int) -> str:
     return f"{address:#x}"
 
 
-# Closer to the stack pointer than this an address is told by it.
-_NEAR = 1 << 16
+# Section headers may be cut off the end of the file; the loader does not need them.
+def _section(elf: ElfFile, link_address: int) -> str:
+    try:
+        return next((s.name for s in elf.sections if s.placed and s.address <= link_address < s.end), "")
+    except BadFile:
+        return ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Optional
 
 from ..bad_jumps import BadPointer
-from ..copies import CERTAIN, LIKELY
+from ..copies import CERTAIN, LIKELY, POSSIBLE
 from ..demangle import demangle
 from ..finding import Finding
 from ..scene import Scene
@@ -40,14 +40,15 @@ def unrelocated_pointer(scene: Scene) -> Optional[Finding]:
         f"the pointer to {name} was read from {slot_text(scene, slot)}, which is not relocated yet: "
         f"{code_place(scene, fault.pc)} used it{through} and could not reach {pointer.address:#x}"
     )
+    was = "was" if pointer.is_only else "may have been"
     evidence = (
         instruction_line(scene, instruction),
-        f"{pointer.base} was loaded by {instruction_line(scene, pointer.load.instruction)}",
+        f"{pointer.base} {was} loaded by {instruction_line(scene, pointer.load.instruction)}",
         slot_line(scene, slot),
         relocation_line(slot),
         state_line(slot),
     )
-    confidence = CERTAIN if pointer.load.is_sure else LIKELY
+    confidence = CERTAIN if pointer.load.is_sure else LIKELY if pointer.is_only else POSSIBLE
     steps = (*relocation_steps(slot), "until relocations are applied: take addresses relative to the pc (`lea`)")
     facts = slot_facts(scene, slot, instruction, target=target, fault_address=pointer.address)
     return Finding(summary, RULE, confidence, evidence, steps, facts)

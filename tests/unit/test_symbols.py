@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import time
 from pathlib import Path
 from typing import Optional
 
@@ -110,12 +111,20 @@ def test_prefix_and_order() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 200), st.integers(0, 60)), max_size=30), st.integers(0, 300))
+@given(st.lists(st.tuples(st.integers(0, 200), st.integers(0, 60)), max_size=60), st.integers(0, 300))
 def test_intervals_against_a_plain_search(pairs: list[tuple[int, int]], address: int) -> None:
     ordered = sorted((start, start + size) for start, size in pairs)
     intervals = Intervals([p[0] for p in ordered], [p[1] for p in ordered])
     expected = [i for i, (start, end) in enumerate(ordered) if start <= address < end]
     assert list(intervals.covering(address)) == expected[::-1]
+
+
+def test_one_interval_around_many_costs_no_search_through_all() -> None:
+    starts = list(range(0, 2_000_000, 10))
+    intervals = Intervals([0, *starts], [1 << 40, *(start + 5 for start in starts)])
+    begin = time.perf_counter()
+    assert all(intervals.innermost(place) == 0 for place in range(1_000_007, 1_990_007, 1000))
+    assert time.perf_counter() - begin < 1
 
 
 @settings(max_examples=60, deadline=None)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gdb_kdbg.units import address, hexadecimal, is_kernel_half, safe_text
+from gdb_kdbg.units import NAME_LIMIT, UGLY_NAME_LIMIT, address, decoded, hexadecimal, is_kernel_half, safe_text, shown
 
 
 def test_plain_text_stays_as_it_is() -> None:
@@ -80,6 +80,24 @@ def test_a_cut_through_a_long_character_leaves_no_broken_piece() -> None:
 
 def test_a_mebibyte_of_escapes_stays_bounded() -> None:
     assert len(safe_text(b"\x1b" * (1 << 20))) <= 64 * len("\\x1b") + 3
+
+
+def test_names_that_can_be_printed_stay_as_they_are() -> None:
+    name = "<alloc::vec::Vec<T> as Größe>::" + "a" * 2000
+    assert shown(name) == name
+    assert shown("a" * NAME_LIMIT) == "a" * NAME_LIMIT
+    assert shown("a" * (NAME_LIMIT + 1)) == "a" * NAME_LIMIT + "..."
+
+
+def test_names_that_cannot_be_printed_are_escaped_and_cut() -> None:
+    assert shown("a\x1b[31m\n") == "a\\x1b[31m\\x0a"
+    assert shown("\x1b" * 5000) == "\\x1b" * UGLY_NAME_LIMIT + "..."
+
+
+def test_names_that_are_no_utf8_are_cut() -> None:
+    assert decoded("Größe".encode()) == "Größe"
+    assert decoded(b"a\xff") == "a\\xff"
+    assert decoded(b"\xff" * 5000) == "\\xff" * UGLY_NAME_LIMIT
 
 
 @pytest.mark.parametrize(("value", "text"), [(0, "0x0"), (0x28, "0x28"), (-1, "0xffffffffffffffff"), (1 << 64, "0x0")])

@@ -1,9 +1,9 @@
 /*
- * Calls that go wrong in ways that the six shapes do not have, one for each number that FAULT may be. 1 to 8 are for a
- * static PIE or a shared library without libc that has not applied its relocations; 9 to 11 for a program with libc.
+ * Calls that go wrong in ways that the six shapes do not have, one for each number that FAULT may be. 1 to 9 are for a
+ * static PIE or a shared library without libc that has not applied its relocations; 10 to 12 for a program with libc.
  */
 #ifndef FAULT
-#error "which fault: -DFAULT=1 to -DFAULT=11"
+#error "which fault: -DFAULT=1 to -DFAULT=12"
 #endif
 
 #define FUNCTION(name, body)                                                                                          \
@@ -13,7 +13,7 @@
 void ring_bell(void);
 void use_slot(void);
 
-#if FAULT <= 8
+#if FAULT <= 9
 FUNCTION(ring_bell, "ret");
 #if FAULT == 4
 FUNCTION(_start, "xor %ebp, %ebp\nmov 8(%rsp), %rax\nret");
@@ -56,9 +56,14 @@ FUNCTION(use_slot, "lea handlers(%rip), %rax\nmov $1, %ecx\nlea (%rax,%rcx,8), %
                    "call *%rax\nret");
 __asm__(".section .data.rel.ro, \"aw\"\n.type handlers, @object\n.hidden handlers\nhandlers: .quad _start, ring_bell\n"
         ".size handlers, 16\n.text");
+#elif FAULT == 9
+/* The slots of the PLT are moved to where the file is loaded, and not bound. */
+FUNCTION(use_slot, "lea _GLOBAL_OFFSET_TABLE_(%rip), %rdi\nlea __ehdr_start(%rip), %rax\nadd %rax, 24(%rdi)\n"
+                   "call ring_bell@PLT\nret");
+__asm__(".hidden __ehdr_start\n.hidden use_slot");
 #endif
 
-#if FAULT >= 9
+#if FAULT >= 10
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -73,11 +78,11 @@ static void **slot_of_puts(void)
 int main(void)
 {
     puts("before");
-#if FAULT == 9
+#if FAULT == 10
     *slot_of_puts() = (void *)0x414243444546;
-#elif FAULT == 10
-    *slot_of_puts() = (void *)0x4142434445464748;
 #elif FAULT == 11
+    *slot_of_puts() = (void *)0x4142434445464748;
+#elif FAULT == 12
     *slot_of_puts() = slot_of_puts();
 #endif
     puts("after");

@@ -1,0 +1,175 @@
+"""What `kdbg check-copy` does with its options: finds the routine, and takes its code from where it is."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Callable, Mapping, Optional, Union
+
+from .blocks import read_available
+from .copy_cases import DEFAULT, QUICK, THOROUGH
+from .copy_contracts import contract_of
+from .copy_exercise import Routine, exercise
+from .copy_report import CopyReport
+from .disassembly import decode
+from .elf import ElfFile, open_elf
+from .errors import KdbgError, MemoryFault, NotSupported, SymbolNotFound
+from .exception_table import fixups
+from .file_target import KIND
+from .object_image import ObjectImage
+from .process import X86_64
+from .ranges import Range
+from .scope import Scope
+from .session import Session
+from .target import Location, Symbol, Target
+from .units import Address, Size, address, safe_text
+
+# A routine larger than this is no copy routine.
+LARGEST_ROUTINE = 0x10000
+_LONGEST_INSTRUCTION = 15
+_LINUX_TABLE, _KIT_TABLE = "__ex_table", ".ucopy_faults"
+_Place = Union[Target, ObjectImage]
+
+
+def check_copy(
+    session: Session, routine: str, contract: Optional[str], arguments: Optional[str], mode: str
+) -> CopyReport:
+    """Exercise a copy routine of the target, of a file or of an object file; raise KdbgError."""
+    promise = contract_of(routine, contract, arguments)
+    found = find_routine(session, routine)
+    return exercise(found, promise, mode, session.progress)
+
+
+def mode_of(is_quick: bool, is_thorough: bool) -> str:
+    """Return the mode of two flags; raise KdbgError for both."""
+    if is_quick and is_thorough:
+        raise KdbgError("--quick and --thorough exclude each other")
+    return QUICK if is_quick else THOROUGH if is_thorough else DEFAULT
+
+
+def find_routine(session: Session, text: str) -> Routine:
+    """Find a routine by its name, or by an expression for its address; raise KdbgError."""
+    target = session.files_target()
+    image = _image(target)
+    if image is not None:
+        return _routine_in(image, _symbol_of(image, text), {}, _image_fixups(image), image.is_code)
+    if target.architecture != X86_64:
+        raise NotSupported(f"the target is {safe_text(target.architecture)}; kdbg exercises routines of {X86_64} only")
+    scope = Scope.of(target)
+    symbol = scope.symbols.symbol(text) or _at(scope, session, text)
+    bases = {name: target.register(name) or 0 for name in ("fs_base", "gs_base")}
+    return _routine_in(target, symbol, bases, _fixups(target, scope, symbol.address), _code_test(target, scope))
+
+
+# A single object file stands for itself; among other files it has no addresses.
+def _image(target: Target) -> Optional[ObjectImage]:
+    if target.kind != KIND:
+        return None
+    with contextlib.suppress(KdbgError):
+        files = [open_elf(objfile.path) for objfile in target.objfiles()]
+        if len(files) == 1 and files[0].type == "REL":
+            return ObjectImage(files[0])
+    return None
+
+
+def _symbol_of(image: ObjectImage, text: str) -> Symbol:
+    found = image.symbol(text)
+    if found is None:
+        names = sorted({symbol.name for symbol in image.symbols if text.strip("_") in symbol.name})[:5]
+        raise SymbolNotFound(f"no symbol {safe_text(text)!r}{_near(names)}")
+    return found
+
+
+def _at(scope: Scope, session: Session, text: str) -> Symbol:
+    try:
+        place = session.evaluate(text)
+    except KdbgError as error:
+        names = scope.symbols.suggest(text)
+        raise SymbolNotFound(f"{error}{_near(names)}") from None
+    found = scope.symbols.at(place)
+    if found is None:
+        return Symbol(f"{place:#x}", place, Size(0), "")
+    symbol, offset = found
+    return symbol if not offset else Symbol(f"{symbol.name}+{offset:#x}", place, Size(0), symbol.objfile)
+
+
+def _near(names: list[str]) -> str:
+    return f"; there are {', '.join(map(safe_text, names))}" if names else ""
+
+
+def _routine_in(
+    place: _Place,
+    symbol: Symbol,
+    bases: Mapping[str, int],
+    table: Mapping[int, int],
+    is_code: Callable[[int], bool],
+) -> Routine:
+    start = symbol.address
+    name = safe_text(symbol.name, 200)
+    if not is_code(start):
+        raise KdbgError(f"{name} at {start:#x} is data, not a function")
+    if symbol.size > LARGEST_ROUTINE:
+        raise KdbgError(f"{name} has {symbol.size:#x} bytes of code: too large for a copy routine")
+    if not read_available(place, start, Size(1)):
+        raise KdbgError(f"the code of {name} at {start:#x} cannot be read")
+    memory = _ObjectMemory(place) if isinstance(place, ObjectImage) else place
+    return Routine(
+        name, start, memory, bases, table, is_code, lambda pc: _name(place, pc), lambda pc: _label(place, pc)
+    )
+
+
+class _ObjectMemory:
+    """An object file with what it uses of others: their data reads as zeros, their code is not there."""
+
+    def __init__(self, image: ObjectImage) -> None:
+        self._image = image
+
+    def read_memory(self, address: Address, size: Size) -> bytes:
+        try:
+            return self._image.read_memory(address, size)
+        except MemoryFault:
+            if not self._image.undefined.overlaps(Range(address, size)):
+                raise
+            return bytes(size)
+
+
+def _name(place: _Place, pc: int) -> str:
+    found: Optional[Location] = place.location(Address(pc))
+    return safe_text(str(found), 200) if found else ""
+
+
+def _label(place: _Place, pc: int) -> str:
+    found, label = place.location(Address(pc)), place.label(Address(pc))
+    text = _name(place, pc)
+    if label is not None and found is not None and label.name != found.function and label.address <= pc:
+        text += f" (in {safe_text(label.name, 100)})"
+    code = read_available(place, Address(pc), Size(_LONGEST_INSTRUCTION))
+    decoded = decode(code, Address(pc), 1)
+    return f"{text}: {decoded[0]}" if decoded and text else text
+
+
+def _code_test(target: Target, scope: Scope) -> Callable[[int], bool]:
+    def is_code(place: int) -> bool:
+        held = any(True for _ in scope.symbols.holders(place))
+        # Code made at run time is in no file.
+        return scope.executable_in(place) is not None or not held
+
+    return is_code
+
+
+def _fixups(target: Target, scope: Scope, routine: int) -> Mapping[int, int]:
+    for objfile, elf in scope.symbols.holders(routine):
+        linux, kit = (_loaded(elf, name, objfile.load_bias) for name in (_LINUX_TABLE, _KIT_TABLE))
+        return fixups(target, linux, kit, _code_test(target, scope))
+    return {}
+
+
+def _loaded(elf: ElfFile, name: str, bias: int) -> Optional[Range]:
+    with contextlib.suppress(KdbgError):
+        section = elf.section(name)
+        if section is not None and section.size:
+            return Range(address(section.address + bias), section.size)
+    return None
+
+
+def _image_fixups(image: ObjectImage) -> Mapping[int, int]:
+    return fixups(image, image.section_address(_LINUX_TABLE), image.section_address(_KIT_TABLE), image.is_code)

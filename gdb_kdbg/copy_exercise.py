@@ -1,0 +1,195 @@
+"""The whole exercise of one copy routine: all its cases, in an order that finds what is wrong soon."""
+
+from __future__ import annotations
+
+import time
+from typing import Callable, Iterable, Mapping, NamedTuple, Optional, Sequence
+
+from . import copy_cases
+from .copy_cases import DESTINATION_END, SOURCE_END, Case
+from .copy_check import BEFORE, NO_RETURN, PAST, READS_BEFORE, READS_PAST, SOURCE_WRITTEN, Breach, CopyCheck
+from .copy_contracts import Contract
+from .copy_report import CopyReport, Findings
+from .emulation import DESTINATION, RETURNED, SOURCE, Access, Emulator
+from .target import Memory
+from .units import Address, Count
+
+# So many calls may go by before the areas are compared as a whole.
+_ROUND = 2000
+_ENDLESS = 4
+_TELLS = 2.0
+
+
+class Routine(NamedTuple):
+    """What is exercised: its name, the memory its code is read from, which of it can be code, and names for it.
+
+    `place` names an address, `label` an instruction, which it shows too.
+    """
+
+    name: str
+    address: int
+    code: Memory
+    bases: Mapping[str, int]
+    fixups: Mapping[int, int]
+    is_code: Callable[[int], bool]
+    place: Callable[[int], str]
+    label: Callable[[int], str]
+
+
+def exercise(
+    routine: Routine, contract: Contract, mode: str, tell: Callable[[str], None], only: Sequence[Case] = ()
+) -> CopyReport:
+    """Run every case of a mode (or only those given) and report; raise KdbgError if nothing can be run."""
+    emulator = Emulator(routine.code, routine.bases, routine.is_code)
+    try:
+        return _Exercise(routine, contract, emulator, tell).run(mode, only)
+    finally:
+        emulator.close()
+
+
+class _Exercise:
+    def __init__(self, routine: Routine, contract: Contract, emulator: Emulator, tell: Callable[[str], None]) -> None:
+        self._routine, self._contract, self._emulator = routine, contract, emulator
+        self._check = CopyCheck(emulator, routine.address, contract, routine.fixups)
+        self._findings = Findings()
+        self._tell = tell
+        self._told = time.monotonic()
+        self._has_told = False
+        self._endless: set[int] = set()
+        self._overread = 0
+        self._total = 0
+
+    def run(self, mode: str, only: Sequence[Case]) -> CopyReport:
+        phases = [(list(cases), is_aligned) for cases, is_aligned in self._phases(mode, only)]
+        traced = [] if only else list(copy_cases.traced_cases(self._contract, mode))
+        self._total = sum(len(cases) for cases, _ in phases) + len(traced)
+        for cases, is_aligned in phases:
+            self._run_all(cases, is_aligned)
+        self._trace_all(traced)
+        return self._report()
+
+    def _phases(self, mode: str, only: Sequence[Case]) -> Iterable[tuple[Iterable[Case], bool]]:
+        if only:
+            return [(only, True)]
+        contract = self._contract
+        phases: list[tuple[Iterable[Case], bool]] = [(copy_cases.aligned_cases(contract, mode), True)]
+        phases.append((copy_cases.edge_cases(contract, mode), False))
+        if contract.may_overlap:
+            phases.append((copy_cases.overlap_cases(mode), False))
+        if contract.faults and self._routine.fixups:
+            phases.append((copy_cases.fault_cases(contract, mode), False))
+        return phases
+
+    def _run_all(self, cases: Sequence[Case], is_aligned: bool) -> None:
+        for start in range(0, len(cases), _ROUND):
+            some = [case for case in cases[start : start + _ROUND] if not self._is_given_up(case)]
+            for case in some:
+                self._run(case, is_aligned)
+            if some and self._check.stray():
+                self._find_stray(some)
+            self._progress()
+
+    def _is_given_up(self, case: Case) -> bool:
+        return case.size in self._endless or len(self._endless) >= _ENDLESS
+
+    def _run(self, case: Case, is_aligned: bool) -> None:
+        if self._is_given_up(case):
+            return
+        breaches = self._check.run(case)
+        self._findings.add(case, breaches, is_aligned)
+        for breach in breaches:
+            if breach.kind == NO_RETURN:
+                self._endless.add(case.size)
+            self._first(breach)
+
+    # A write that no single comparison saw: call by call, until one is found.
+    def _find_stray(self, cases: Sequence[Case]) -> None:
+        for case in cases:
+            self._check.run(case)
+            where = self._check.stray()
+            if where is not None:
+                kind = SOURCE_WRITTEN if where == "source" else PAST
+                text = f"writes into the {where}" + (" far from where it should" if where != "source" else "")
+                self._findings.add(case, [Breach(kind, case, text)], False)
+                return
+
+    def _trace_all(self, cases: Sequence[Case]) -> None:
+        for case in cases:
+            if not self._is_given_up(case):
+                self._findings.add(case, list(self._hidden(case)), False)
+        self._check.stray()
+
+    # What a comparison of bytes cannot see: writing back what was there, and reading too much of a page that is there.
+    def _hidden(self, case: Case) -> Iterable[Breach]:
+        ending, accesses = self._emulator.traced(self._routine.address, self._check.arguments(case))
+        known = {breach.kind for breach in self._findings.breaches}
+        if ending.kind != RETURNED:
+            return
+        for access in accesses:
+            if DESTINATION <= access.address < DESTINATION_END and access.is_write:
+                past, before = _excess(access, case.destination, case.size)
+                kind = PAST if past > 0 else BEFORE
+                if max(past, before) > 0 and kind not in known:
+                    text = f"writes back {max(past, before)} bytes {'past the end' if past > 0 else 'before the start'}"
+                    yield Breach(kind, case, text, max(past, before), access.address, access.pc)
+                    return
+            elif SOURCE <= access.address < SOURCE_END and not access.is_write:
+                self._overread = max(self._overread, *_excess(access, case.source, case.size))
+
+    def _first(self, breach: Breach) -> None:
+        if not self._has_told:
+            self._has_told = True
+            self._tell(f"first breach: {breach.kind}, {breach.case}")
+
+    def _progress(self) -> None:
+        now = time.monotonic()
+        if now - self._told > _TELLS:
+            self._told = now
+            share = 100 * self._findings.cases // max(self._total, 1)
+            bar = "#" * (share // 5)
+            self._tell(f"[{bar:<20}] {share} % of {self._total} cases")
+
+    def _report(self) -> CopyReport:
+        findings, routine = self._findings, self._routine
+        return CopyReport(
+            routine.name,
+            Address(routine.address),
+            self._contract.name,
+            Count(findings.cases),
+            findings.verdict(),
+            findings.told(self._culprit),
+            tuple(self._notes()),
+        )
+
+    def _notes(self) -> Iterable[str]:
+        kinds = {breach.kind for breach in self._findings.breaches}
+        if self._overread > 0 and not kinds & {READS_PAST, READS_BEFORE}:
+            yield f"reads up to {self._overread} bytes beyond the source, but never into a further page"
+        if self._contract.faults and not self._routine.fixups:
+            yield "no exception table was found: what it does on a fault was not exercised"
+        if self._check.gave_up:
+            yield f"before a fault it may copy nothing though it could, which Linux does not allow: {self._check.gave_up}"
+        if self._endless:
+            yield f"sizes that did not return were given up: {', '.join(map(str, sorted(self._endless)))}"
+        pages = self._emulator.written_pages
+        if pages:
+            names = sorted({self._routine.place(page) or f"{page:#x}" for page in pages})
+            yield f"also writes to data of the target (in the emulator only), in the pages at {', '.join(names[:4])}"
+
+    def _culprit(self, breach: Breach) -> tuple[Optional[int], str]:
+        pc = breach.pc or self._writer(breach)
+        return (pc, self._routine.label(pc)) if pc else (None, "")
+
+    # The instruction that wrote the byte concerned, found by running the example once more.
+    def _writer(self, breach: Breach) -> int:
+        if not breach.place or breach.case.fault_side:
+            return 0
+        _, accesses = self._emulator.traced(self._routine.address, self._check.arguments(breach.case))
+        self._check.stray()
+        hits = [a for a in accesses if a.is_write and a.address <= breach.place < a.address + a.size]
+        return (hits[0] if breach.kind in (PAST, BEFORE) else hits[-1]).pc if hits else 0
+
+
+# How far an access goes beyond an area, behind and before it.
+def _excess(access: Access, start: int, size: int) -> tuple[int, int]:
+    return access.address + access.size - start - size, start - access.address

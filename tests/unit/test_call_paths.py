@@ -1,0 +1,98 @@
+"""Where a register got its value: kept, loaded, copied, computed; sure only where nothing else can have set it."""
+
+from __future__ import annotations
+
+from typing import Mapping, Optional
+
+import pytest
+
+from gdb_kdbg.call_paths import Load, Path
+from gdb_kdbg.disassembly import decode, whole_register
+from gdb_kdbg.units import Address
+
+CODE = 0x1000
+WORDS = {0x2000: 0x7000, 0x7018: 0xABCD}
+
+
+def path(code: str, registers: Optional[Mapping[str, int]] = None, upto: Optional[int] = None) -> Path:
+    """The instructions of some bytes, with the last (or the one at index `upto`) as the one of interest."""
+    function = decode(bytes.fromhex(code), Address(CODE))
+    return Path(function if upto is None else function[: upto + 1], registers or {}, WORDS.get, function)
+
+
+def only(path: Path) -> Load:
+    (load,) = path.loads()
+    return load
+
+
+def test_a_call_through_memory_reads_it_itself() -> None:
+    load = only(path("ff15fa0f0000"))  # call [rip + 0xffa]
+    assert (load.place, load.is_sure, load.instruction.is_call) == (0x2000, True, True)
+
+
+def test_an_indexed_call_is_computed_from_the_registers() -> None:
+    load = only(path("ff14ca", {"rdx": 0x3000, "rcx": 2}))  # call [rdx + rcx * 8]
+    assert load.place == 0x3010
+    assert only(path("ff14ca", {"rdx": 0x3000})).place is None
+
+
+def test_a_register_is_traced_to_its_load() -> None:
+    load = only(path("488b05f90f0000ffd0"))  # mov rax, [rip + 0xff9]; call rax
+    assert (load.place, load.is_sure, load.instruction.mnemonic) == (0x2000, True, "mov")
+
+
+def test_a_copied_register_is_traced_to_the_load_of_the_other() -> None:
+    load = only(path("488b15f90f00004889d0ffd0"))  # mov rdx, [...]; mov rax, rdx; call rax
+    assert (load.place, load.is_sure) == (0x2000, True)
+
+
+def test_a_base_that_was_overwritten_is_read_again() -> None:
+    load = only(path("488b05f90f0000488b4018ffd0"))  # mov rax, [...]; mov rax, [rax + 0x18]; call rax
+    assert load.place == 0x7018
+
+
+def test_a_base_that_was_computed_is_computed_again() -> None:
+    load = only(path("488d05f90f0000488b4008ffd0"))  # lea rax, [0x2000]; mov rax, [rax + 8]; call rax
+    assert load.place == 0x2008
+    load = only(path("31c0488b8000200000ffd0"))  # xor eax, eax; mov rax, [rax + 0x2000]; call rax
+    assert load.place == 0x2000
+    load = only(path("b800200000488b00ffd0"))  # mov eax, 0x2000; mov rax, [rax]; call rax
+    assert load.place == 0x2000
+
+
+def test_a_value_that_is_no_load_has_none() -> None:
+    assert path("b800200000ffd0").loads() == ()  # mov eax, 0x2000; call rax
+    assert path("4801c8ffd0").loads() == ()  # add rax, rcx; call rax
+
+
+def test_what_a_call_clobbers_is_not_traced_through_it() -> None:
+    code = "488b05f90f0000e800000000ffd0"  # mov rax, [...]; call next; call rax
+    assert path(code).loads() == ()
+    kept = "488b1df90f0000e800000000ffd3"  # the same with rbx
+    assert only(path(kept)).is_sure
+
+
+def test_a_jump_to_between_load_and_use_makes_it_unsure() -> None:
+    # je 2f; mov rax, [0x2000]; jmp 3f; 2: mov rax, [0x3000]; 3: call rax
+    loads = path("7409488b05f70f0000eb07488b05ee1f0000ffd0").loads()
+    assert [(load.place, load.is_sure) for load in loads] == [(0x2000, False), (0x3000, False)]
+
+
+def test_a_register_set_once_in_its_function_is_sure_in_a_loop() -> None:
+    code = "488b1df90f0000ffd3ffcd75fa"  # mov rbx, [...]; 1: call rbx; dec ebp; jnz 1b
+    assert only(path(code, upto=1)).is_sure
+    twice = "488b1df90f0000ffd3488b1df01f000075f5"  # and reloaded at the end of the loop
+    assert [load.is_sure for load in path(twice, upto=1).loads()] == [False, False]
+
+
+def test_code_behind_a_jump_away_is_reached_from_elsewhere() -> None:
+    assert not path("488b05f90f0000c3ffd0").loads()[0].is_sure  # mov rax, [...]; ret; call rax
+
+
+@pytest.mark.parametrize(
+    ("part", "whole"),
+    [("al", "rax"), ("ah", "rax"), ("ax", "rax"), ("eax", "rax"), ("sil", "rsi"), ("edi", "rdi"), ("bp", "rbp"),
+     ("r8b", "r8"), ("r15d", "r15"), ("r10w", "r10"), ("rsp", "rsp"), ("xmm0", "xmm0")],
+)  # fmt: skip
+def test_parts_of_registers(part: str, whole: str) -> None:
+    assert whole_register(part) == whole
