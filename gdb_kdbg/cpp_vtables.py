@@ -53,6 +53,8 @@ def cpp_table(words: Words, address: int, trusted: bool = False) -> CppTable:
     count = _count(words, address, end, symbol)
     if not count and not symbol:
         raise NotATable("no function stands at it")
+    if not type_name and not any(words.is_code(words.cell(address + 8 * index)) for index in range(count)):
+        raise NotATable("its words are all 0: a table that is to be copied from a library (COPY), and is not yet")
     source = "RTTI" if type_name else "symbol" if symbol else ""
     names = {**_below(words, address, symbol), **{index: f"function{index}" for index in range(count)}}
     return CppTable(address, type_name or _class_in(symbol), source, signed(top.word or 0), names)
@@ -65,7 +67,14 @@ def group_of(words: Words, table: CppTable) -> Sequence[CppTable]:
         return ()
     start, size = table.address - over[1], over[0].size
     points = _address_points(words, start, start + size, words.cell(table.address - 8))
-    return [cpp_table(words, point) for point in points if point != table.address]
+    return [other for point in points if point != table.address for other in _tables_at(words, point)]
+
+
+def _tables_at(words: Words, address: int) -> Iterator[CppTable]:
+    try:
+        yield cpp_table(words, address)
+    except NotATable:
+        return
 
 
 # The name of a group stands for its start, which is before the first table's address point.
@@ -101,7 +110,7 @@ def _class_in(symbol: str) -> str:
     for before in ("vtable for ", "construction vtable for "):
         text = demangle(symbol)
         if symbol and text.startswith(before):
-            return text[len(before) :]
+            return text[len(before) :].partition("@")[0]
     return ""
 
 

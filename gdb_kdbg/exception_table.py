@@ -75,9 +75,9 @@ def _linux_entries(data: bytes, start: int, is_code: Callable[[int], bool]) -> t
     return max(relative, absolute, key=len)
 
 
-# Every field is relative to itself, so that a table makes some sense in the wrong layout, too. Read as 12 bytes an entry
-# a table of 8 has an instruction or a fixup in each third field, and no instruction twice. Really there is a type, which
-# leads to no code, or (until 5.15) one of a handful of handlers.
+# Every field is relative to itself, so that a table makes some sense in the wrong layout, too. Read as 12 bytes an
+# entry a table of 8 has an instruction or a fixup in each third field, and no instruction twice. Really there is a
+# type, which leads to no code, or (until 5.15) one of a handful of handlers.
 def _has_third_field(data: bytes, start: int, is_code: Callable[[int], bool]) -> bool:
     thirds = [row[2] for row in _rows(_HANDLER_ENTRY, data)]
     targets = {start + 12 * index + 8 + third & ADDRESS_MASK for index, third in enumerate(thirds)}

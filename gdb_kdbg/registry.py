@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 MODULES = ("status", "ring", "canary", "watch", "got", "reloc", "symbol", "vtable", "check_copy", "why")
 
 
+# Choices longer than this are listed below the option and not in the usage line.
+_SHORT = 30
+
+
 class Argument:
     """One argument of a command: an option if its name starts with `--`, else a positional one.
 
@@ -60,7 +64,18 @@ class Argument:
 
     @property
     def metavar(self) -> str:
-        return "|".join(self.choices) if self.choices else self.kind.upper()
+        words = "|".join(self.choices)
+        return words if 0 < len(words) <= _SHORT else self.destination.upper() if words else self.kind.upper()
+
+
+def _filled(words: Sequence[str], width: int) -> list[str]:
+    lines = [""]
+    for word in words:
+        if len(lines[-1]) + len(word) > width:
+            lines.append("")
+        lines[-1] += f"{word}, "
+    lines[-1] = lines[-1].rstrip(", ")
+    return lines
 
 
 class Example:
@@ -104,7 +119,11 @@ class Command:
         lines = [f"{self.summary}.", f"Usage: {self.usage()}", "", *self.description.strip().splitlines()]
         if self.arguments:
             width = max(len(argument.name) for argument in self.arguments)
-            lines += ["", *(f"  {argument.name:<{width}}  {argument.help}" for argument in self.arguments)]
+            lines.append("")
+            for argument in self.arguments:
+                lines.append(f"  {argument.name:<{width}}  {argument.help}")
+                if len("|".join(argument.choices)) > _SHORT:
+                    lines += (f"  {'':<{width}}  {text}" for text in _filled(argument.choices, 100 - width))
         if self.examples:
             lines += ["", "Examples:"]
             for example in self.examples:

@@ -158,7 +158,7 @@ def _address(objfile: Objfile, symbol: DynamicSymbol) -> Address:
 def _interpreter(elf: ElfFile) -> str:
     segment = next((s for s in elf.segments if s.type == "INTERP" and s.file_size < _PATH_LIMIT), None)
     try:
-        return os.fsdecode(elf.read_file(segment.offset, segment.file_size).rstrip(b"\0")) if segment else ""
+        return os.fsdecode(elf.read_file(segment.offset, segment.file_size).split(b"\0", 1)[0]) if segment else ""
     except KdbgError:
         return ""
 

@@ -9,7 +9,7 @@ from typing import Callable, Iterator, NamedTuple, Optional, Sequence
 from ..elf import ElfFile, open_elf
 from ..errors import BadFile, KdbgError, MemoryFault
 from ..kernel_image import is_astray, place_all
-from ..linkmap import LoadedObject, header_agrees, loaded_objects, mismatch
+from ..linkmap import AT_ENTRY, LoadedObject, header_agrees, loaded_objects, mismatch
 from ..target import Memory, Objfile, Target
 from ..units import Size, safe_text
 from .notes import MappedFile
@@ -91,6 +91,8 @@ class _Finder:
 
     def given(self, path: str, elf: ElfFile) -> _Place:
         """Place a given file, often a copy with symbols of the one that ran: by path, else by name, else by header."""
+        if not self.starts and not self.objects:
+            return path, self._bias_by_entry(elf)
         same = [s for s in self.starts if os.path.realpath(s.path) == os.path.realpath(path)]
         named = same or [s for s in self.starts if os.path.basename(s.path) == os.path.basename(path)]
         for place, bias in self._places(elf, named) if named else self._places(elf, self.starts):
@@ -121,6 +123,13 @@ class _Finder:
     def result(self) -> Found:
         ordered = sorted(self._found.values(), key=lambda file: self._ranks.get(file.load_bias, len(self._ranks)))
         return Found(tuple(ordered), tuple(self._problems))
+
+    # A dump without a list of files and without the program's headers still says where it began.
+    def _bias_by_entry(self, elf: ElfFile) -> int:
+        bias = self._target.auxiliary_vector().get(AT_ENTRY, 0) - elf.entry
+        if elf.type != "EXEC" and (bias < 0 or bias % _PAGE):
+            raise BadFile(f"the dump does not say where {safe_text(elf.path, 200)} was loaded: give --bias")
+        return 0 if elf.type == "EXEC" else bias
 
     # What a file could stand for, and its load bias then.
     def _places(self, elf: ElfFile, starts: Sequence[MappedFile], with_listed: bool = True) -> Iterator[_Place]:

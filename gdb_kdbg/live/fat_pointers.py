@@ -63,7 +63,8 @@ def _pointer_of(value: gdb.Value, expression: str) -> VtablePointer:
 def _object_or_fat(value: gdb.Value, expression: str) -> VtablePointer:
     kind = value.type.strip_typedefs()
     name = shown(str(kind.name or kind))
-    if _is_polymorphic(kind) and value.address is not None:
+    # Of a class whose functions are in a library the compiler describes only that it exists.
+    if (_is_polymorphic(kind) or not kind.fields()) and value.address is not None:
         return VtablePointer(OBJECT, Address(int(value.address) & ADDRESS_MASK), None, name)
     fat = _first_fat(value)
     if fat is None:

@@ -70,7 +70,7 @@ def _further(jump: BadJump) -> tuple[str, ...]:
 def jump_facts(scene: Scene, jump: BadJump) -> Facts:
     """Return the facts of a jump that has no slot to blame."""
     site = jump.site
-    if site is None:
+    if site is None or not jump.is_call:
         return Facts(fault_address=jump.destination)
     place = scene.target.location(Address(site.call.address))
     return Facts(

@@ -9,7 +9,7 @@ import subprocess
 from typing import Any, Iterator
 
 import pytest
-from support import gdb, kdbg, read_packets, require, wait_for_socket
+from support import gdb, kdbg, read_packets, require, run, wait_for_socket
 from vtable_programs import cpp, described_tables, rust, stripped
 
 AT_MAIN = ["break stop_here", "run", "up"]
@@ -171,6 +171,20 @@ def test_no_table_is_invented_in_cpp(directory: pathlib.Path, expression: str) -
     assert not output.objects, output.text
     assert "kdbg: " in output.text
     assert "Traceback" not in output.text
+
+
+def test_a_table_copied_from_a_library(directory: pathlib.Path) -> None:
+    source, program = directory / "copied.cpp", directory / "copied"
+    source.write_text(
+        "#include <new>\nint main() { std::bad_alloc error; std::exception *base = &error; return !base->what(); }\n"
+    )
+    run("g++", "-g", "-O0", "-no-pie", "-fno-pic", "-o", str(program), str(source))
+    lines = ["break std::bad_alloc::what", "run", "up", "kdbg vtable base", "starti", "kdbg vtable _ZTVSt9bad_alloc"]
+    output = gdb(lines, str(program))
+    assert len(output.objects) == 1
+    assert output.data("vtable")["type"] == "std::bad_alloc"
+    assert "std::bad_alloc::what() const" in functions(output.data("vtable"))
+    assert "a table that is to be copied from a library (COPY), and is not yet" in output.text
 
 
 def test_a_static_pie_before_its_own_relocation(directory: pathlib.Path) -> None:

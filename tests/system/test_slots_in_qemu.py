@@ -111,6 +111,20 @@ def test_a_program_behind_the_stub_of_a_machine(bias: str, moved: Moved, tmp_pat
     assert [statuses(output, index) for index in (0, 1)] == [{"unrelocated"}, {"resolved"}]
 
 
+def test_a_kernel_in_the_memory_dump_of_a_machine(moved: Moved, tmp_path: pathlib.Path) -> None:
+    kernel, dump = moved(SHIFT), tmp_path / "dump"
+    place = address_of(kernel, "before") + SHIFT
+    with support.boot(kernel, "", tmp_path) as guest:
+        guest.gdb([f"hbreak *{place:#x}", "continue", f"monitor dump-guest-memory {dump}", "kill"])
+    inside = support.gdb(["kdbg", "kdbg got kernel.elf", "kdbg symbol $pc"], str(kernel), str(dump))
+    assert statuses(inside, 0) == {"unrelocated"} and biases(inside) == {"kernel.elf": f"{SHIFT:#x}"}
+    outside = [
+        support.kdbg(*words, "--core", str(dump), str(kernel)) for words in (["status"], ["got"], ["symbol", "$pc"])
+    ]
+    assert statuses(outside[1], 0) == {"unrelocated"} and biases(outside[0]) == biases(inside)
+    assert '"before"' in inside.text and inside.data("symbol") == outside[2].data("symbol")
+
+
 def test_finding_a_kernel_takes_few_reads(moved: Moved, tmp_path: pathlib.Path) -> None:
     kernel, counts = moved(SHIFT), []
     place = address_of(kernel, "after") + SHIFT

@@ -110,7 +110,7 @@ def test_a_slot_that_is_something_else_was_overwritten(tmp_path: pathlib.Path) -
 
 
 def test_a_register_loaded_before_relocation_is_possible_only(tmp_path: pathlib.Path) -> None:
-    program = Program(tmp_path, "488b05f31f0000ffd0")
+    program = Program(tmp_path, CALL_RAX)
     relocated = (BIAS + BELL, BIAS + MAIN, BIAS + TABLE)
     finding = only(program.went_to(BELL, *relocated, rax=BELL))
     assert (finding.rule, finding.confidence) == ("unrelocated-call", "possible")

@@ -286,6 +286,13 @@ def test_without_rtti_only_a_symbol_vouches(classes: MadeUpWords) -> None:
     assert [table.address for table in group_of(classes, found)] == [TABLE + 48]
 
 
+def test_a_table_that_is_not_copied_yet_is_no_table_without_rtti(classes: MadeUpWords) -> None:
+    classes.put(TABLE, 0, 0, 0, 0, 0, 0, 0)
+    classes.symbol("_ZTVSt9exception@GLIBCXX_3.4", TABLE, 56)
+    with pytest.raises(NotATable, match="all 0"):
+        cpp_table(classes, TABLE)
+
+
 def test_base_pointers_of_a_type_info_make_no_table(classes: MadeUpWords) -> None:
     # A class with several bases: vptr, name, flags and count, then pairs of base and flags, which may be 0.
     classes.put(INFO + 0x80, [0x6210], [STRING], 0x2_0000_0000, [INFO], 0, [INFO], 2, 0x77)
