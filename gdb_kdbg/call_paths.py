@@ -14,6 +14,12 @@ from .units import ADDRESS_MASK, Address
 _CLOBBERED = frozenset(("rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11"))
 _LOADS = ("mov", "movabs")
 _DEPTH = 8
+_FRAME = ("rbp", "rsp")
+_SUMS: Mapping[str, Callable[[int, int], int]] = {
+    "add": lambda one, other: one + other,
+    "sub": lambda one, other: one - other,
+    "shl": lambda one, other: one << (other & 63),
+}
 
 
 class Load(NamedTuple):
@@ -58,7 +64,7 @@ class Path:
     def loads(self) -> Sequence[Load]:
         """Return what may have read the destination of the last instruction, a call or jump; one if that is sure."""
         if self.last.memory:
-            return (Load(self.last, self.address_of(self.last.memory[0], self._last), True),)
+            return (self._loaded_at(_Definition(self._last, True), _DEPTH),)
         return self.loads_of(self.last.registers[0]) if self.last.registers else ()
 
     def loads_of(self, register: str) -> Sequence[Load]:
@@ -90,11 +96,32 @@ class Path:
         if instruction.mnemonic not in _LOADS or whole_register(instruction.registers[0]) != register:
             return None
         if instruction.memory:
-            return Load(instruction, self.address_of(instruction.memory[0], found.at), found.is_sure)
+            return self._loaded_at(found, depth)
         if len(instruction.registers) != 2:
             return None
         load = self._load_of(instruction.registers[1], found.at, depth - 1)
         return load._replace(is_sure=load.is_sure and found.is_sure) if load else None
+
+    # What was kept in a local variable was loaded into a register before.
+    def _loaded_at(self, found: _Definition, depth: int) -> Load:
+        instruction = self.instructions[found.at]
+        operand = instruction.memory[0]
+        saved = self._saved(operand, found.at) if operand.base in _FRAME and not operand.index else None
+        source = self.instructions[saved.at].registers[0] if saved else ""
+        load = self._load_of(source, saved.at, depth - 1) if saved else None
+        if saved and load:
+            return load._replace(is_sure=load.is_sure and saved.is_sure and found.is_sure)
+        return Load(instruction, self.address_of(operand, found.at), found.is_sure)
+
+    def _saved(self, operand: MemoryOperand, before: int) -> Optional[_Definition]:
+        for index in range(before - 1, -1, -1):
+            instruction = self.instructions[index]
+            if _stores_to(instruction, operand):
+                others = sum(_stores_to(i, operand) for i in self._function) > 1
+                return _Definition(index, self._is_straight(index, before) or not others)
+            if _never_goes_on(instruction) or (operand.base in instruction.writes and not instruction.is_call):
+                return None
+        return None
 
     def address_of(self, operand: MemoryOperand, index: int, depth: int = _DEPTH) -> Optional[Address]:
         """Compute the address of an operand of the instruction at `index`."""
@@ -124,6 +151,8 @@ class Path:
             return 0
         if name == "lea":
             return self.address_of(instruction.memory[0], index, depth)
+        if name in _SUMS:
+            return self._sum(register, index, depth)
         if name not in _LOADS or instruction.registers[0].startswith(("al", "ah")):
             return None
         if instruction.memory:
@@ -135,6 +164,15 @@ class Path:
         if instruction.immediate is None:
             return None
         return instruction.immediate & (ADDRESS_MASK if instruction.registers[0] == register else 0xFFFF_FFFF)
+
+    def _sum(self, register: str, index: int, depth: int) -> Optional[int]:
+        instruction = self.instructions[index]
+        one, other = self._value(register, index, depth), instruction.immediate
+        if len(instruction.registers) == 2:
+            other = self._value(whole_register(instruction.registers[1]), index, depth)
+        if one is None or other is None or instruction.memory or instruction.registers[0] != register:
+            return None
+        return _SUMS[instruction.mnemonic](one, other & ADDRESS_MASK) & ADDRESS_MASK
 
     def _definition(self, register: str, before: int) -> Optional[_Definition]:
         for index in range(before - 1, -1, -1):
@@ -160,6 +198,14 @@ class Path:
         if instruction.address == self.last.address:
             return False
         return register in instruction.writes or (instruction.is_call and register in _CLOBBERED)
+
+
+def _stores_to(instruction: Instruction, operand: MemoryOperand) -> bool:
+    if not instruction.memory or instruction.mnemonic != "mov" or len(instruction.registers) != 1:
+        return False
+    to = instruction.memory[0]
+    same = (to.base, to.index, to.displacement, to.segment, to.size)
+    return to.written and same == (operand.base, operand.index, operand.displacement, operand.segment, operand.size)
 
 
 def _never_goes_on(instruction: Instruction) -> bool:

@@ -21,7 +21,7 @@ from .units import ADDRESS_MASK, Address, Size, is_kernel_half, safe_text
 _LINUX_IDT = 0xFFFF_FE00_0000_0000
 _DIVIDE_ERROR = ("asm_exc_divide_error", "divide_error")
 _PAGE = 4096
-_SAMPLE, _STACK = 512, 512
+_SAMPLE, _STACK, _SEARCHED = 512, 512, 1 << 20
 _WINDOW, _WINDOW_STEP, _VOTES = 24, 48, 4
 _TEXT_LIMIT = 256 << 20
 # How much of a sample must agree. Linux patches its own code, and some tables hold addresses.
@@ -69,7 +69,7 @@ def place_all(target: Target, objfiles: Sequence[Objfile]) -> Placed:
         elf = _movable(objfile)
         try:
             shift = kernel_shift(target, elf, objfile.load_bias) if elf else Shift(objfile.load_bias, "")
-        except BadFile as error:
+        except (BadFile, MemoryFault) as error:
             problems.append(str(error))
             continue
         if shift is not None:
@@ -242,13 +242,14 @@ def _samples(elf: ElfFile, candidate: _Candidate, is_hidden: bool) -> Iterator[t
 
 def _sample_of(elf: ElfFile, segment: Segment) -> Iterator[tuple[int, bytes]]:
     """Yield the first piece of a segment, seen from its middle, that says enough to be known again."""
-    data = elf.read_file(segment.offset, segment.file_size)
-    middle = len(data) // 2 // _SAMPLE * _SAMPLE
-    for start in (*range(middle, len(data), _SAMPLE), *range(0, middle, _SAMPLE)):
-        piece = data[start : start + _SAMPLE]
-        if len(_telling(piece)) >= 2 * _LEAST:
-            yield segment.address + start, piece
-            return
+    middle = segment.file_size // 2 // _SAMPLE * _SAMPLE
+    for start in (middle, 0):
+        data = elf.read_file(segment.offset + start, min(segment.file_size - start, _SEARCHED))
+        for offset in range(0, len(data), _SAMPLE):
+            piece = data[offset : offset + _SAMPLE]
+            if len(_telling(piece)) >= 2 * _LEAST:
+                yield segment.address + start + offset, piece
+                return
     if len(_telling(data[:_PAGE])) >= _LEAST:
         yield segment.address, data[:_PAGE]
 

@@ -11,7 +11,7 @@ import struct
 from typing import Iterator, Mapping, NamedTuple, Optional, Sequence
 
 from .elf import ElfFile
-from .errors import MemoryFault
+from .errors import BadFile, KdbgError, MemoryFault
 from .target import Memory, Target
 from .units import ADDRESS_MASK, KERNEL_HALF, Address, Size, safe_text
 
@@ -43,11 +43,11 @@ class _Program(NamedTuple):
     interpreter: tuple[int, int]
 
 
-def loaded_objects(target: Target) -> Sequence[LoadedObject]:
+def loaded_objects(target: Target, program_file: Optional[ElfFile] = None) -> Sequence[LoadedObject]:
     """List the main program first, then what the dynamic linker has loaded, in the order of its lookups.
 
     Before it has made its list there are only the program and the dynamic linker itself. Empty for a kernel, and where
-    the memory says nothing.
+    the memory says nothing. `program_file` is of use where the dynamic linker itself was run, `ld.so PROGRAM`.
     """
     auxiliary = target.auxiliary_vector()
     pages = _Pages(target)
@@ -57,11 +57,17 @@ def loaded_objects(target: Target) -> Sequence[LoadedObject]:
     name = pages.text(auxiliary.get(AT_EXECFN, 0))
     dynamic = program.dynamic[0] + program.bias if program.dynamic[0] else 0
     main = LoadedObject(name, program.bias, dynamic & ADDRESS_MASK, auxiliary.get(AT_ENTRY, 0))
-    listed = list(_listed(pages, _debug_address(pages, program)))
+    debug = _debug_address(pages, program) or _own_debug_address(program_file, program.bias)
+    listed = list(_listed(pages, debug))
     # The head of the list is the program; ld.so may have it under a name of its own.
     others = [other for other in listed if other.dynamic_address != main.dynamic_address]
     others = [other for other in others if other.load_bias != auxiliary.get(AT_SYSINFO_EHDR)]
     return main, *(others or _interpreter(pages, program, auxiliary))
+
+
+def runs_programs(elf: ElfFile) -> bool:
+    """Tell whether a file is a dynamic linker, whose program stands in the list like a library."""
+    return bool(_own_debug_address(elf, 0))
 
 
 def mismatch(memory: Memory, elf: ElfFile, loaded: LoadedObject) -> Optional[str]:
@@ -93,9 +99,9 @@ def header_agrees(memory: Memory, elf: ElfFile, load_bias: int) -> Optional[bool
         return None
     try:
         mapped = memory.read_memory(Address(first.address + load_bias & ADDRESS_MASK), Size(_FILE_HEADER))
-    except MemoryFault:
+        header = elf.read_file(0, _FILE_HEADER)
+    except (MemoryFault, BadFile):
         return None
-    header = elf.read_file(0, _FILE_HEADER)
     # Stripping moves the section headers: e_shoff is at 40, what counts them from 58 on.
     return (mapped[:40], mapped[48:58]) == (header[:40], header[48:58])
 
@@ -142,6 +148,15 @@ def _debug_address(pages: _Pages, program: _Program) -> int:
         if tag == _DT_DEBUG:
             return int(value)
     return 0
+
+
+# The list of glibc's dynamic linker lies in its own data, under the name that debuggers expect.
+def _own_debug_address(elf: Optional[ElfFile], bias: int) -> int:
+    try:
+        found = elf.dynamic_symbols().definitions("_r_debug") if elf else ()
+    except KdbgError:
+        return 0
+    return found[0].address + bias if found else 0
 
 
 def _listed(pages: _Pages, debug_address: int) -> Iterator[LoadedObject]:

@@ -6,6 +6,7 @@ from typing import Iterator, NamedTuple, Optional
 
 from .cpp_vtables import CppTable
 from .errors import KdbgError
+from .file_target import FileTarget
 from .rust_vtables import RustTable
 from .selection import select
 from .session import Session
@@ -20,11 +21,14 @@ class _Found(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def decode_vtable(session: Session, expression: str, kind: Optional[str], bias: Optional[str]) -> Vtable:
+def decode_vtable(
+    session: Session, expression: str, kind: Optional[str], bias: Optional[str] = None, objfile: Optional[str] = None
+) -> Vtable:
     """Decode the table that an expression leads to; raise KdbgError where there is none, or none that is sure."""
     pointer = session.vtable_pointer(expression)
-    chosen = select(session, None, bias)
-    words = Words(chosen.scope, chosen.target)
+    chosen = select(session, objfile, bias)
+    # Files are read where --bias puts them.
+    words = Words(chosen.scope, chosen.memory or FileTarget([file for file, _ in chosen.scope.files]))
     found = _find(words, pointer, kind or "")
     return Reporter(words, chosen.memory).report(found.table, found.data_pointer, found.notes)
 
@@ -33,7 +37,10 @@ def _find(words: Words, pointer: VtablePointer, kind: str) -> _Found:
     if pointer.how == FAT_POINTER:
         return _fat_pointer(words, pointer)
     if pointer.how == OBJECT:
-        return _object(words, pointer.address, kind or CPP, pointer.type)
+        slot = words.cell(pointer.slot_address) if pointer.slot_address is not None else None
+        address, notes = _meant(words, pointer.address, slot)
+        found = _object(words, address, kind or CPP, pointer.type)
+        return found._replace(notes=(*notes, *found.notes))
     try:
         table, note = _table(words, pointer.address, kind)
         return _Found(table, None, note)
@@ -70,7 +77,7 @@ def _meant(words: Words, value: int, slot: Optional[Cell]) -> tuple[int, tuple[s
 def _object(words: Words, address: int, kind: str, type_name: str) -> _Found:
     what = f"the {type_name} at {address:#x}" if type_name else f"{address:#x}"
     if not address or address % 8:
-        raise NotATable(f"no object at {address:#x}")
+        raise NotATable("a null pointer" if not address else f"{address:#x} is not a multiple of 8, so no object")
     first = words.cell(address)
     if first.word is None:
         raise NotATable(f"{what} cannot be read")

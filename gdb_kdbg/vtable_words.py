@@ -30,8 +30,7 @@ class NotATable(KdbgError):
 class VtablePointer(NamedTuple):
     """What an expression says of a table: `how` is one of the words below, `address` is meant accordingly.
 
-    `type` is the static type, empty for a bare address; `slot_address` is where a fat pointer keeps the address of its
-    table.
+    `type` is the static type, empty for a bare address; `slot_address` is where the address is kept, if anywhere.
     """
 
     how: str

@@ -118,8 +118,8 @@ MISTAKES: tuple[Mistake, ...] = (
     Mistake("set_not_spread", "memset", WRONG, 8),
     Mistake("string_counts_its_end", "strncpy_from_user", VALUE, 1),
     Mistake("string_ended_past_size", "strncpy_from_user", PAST_END, 1),
-    Mistake("string_reads_past_size", "strncpy_from_user", READS_PAST, 1),
-    Mistake("string_without_its_end", "strncpy_from_user", MISSING, 1),
+    Mistake("string_reads_past_size", "strncpy_from_user", REMAINDER, 1),
+    Mistake("string_without_its_end", "strncpy_from_user", WRONG, 1),
 )
 
 # Each dies in its own way; which of two kinds is said does not matter.
@@ -159,7 +159,6 @@ _LIBC_MEMBERS = (
     "memset-erms.o",
 )
 _LIBC_VECTORS = ("memmove-avx-unaligned-erms.o", "memset-avx2-unaligned-erms.o", "memmove-evex-unaligned-erms.o")
-_LIBC_HELP = ("cacheinfo.o", "chk_fail.o")
 _CONTRACTS = ("memcpy", "memmove", "mempcpy", "memset")
 
 
@@ -173,7 +172,8 @@ def third_party(directory: pathlib.Path, vectors: bool = False) -> list[ThirdPar
     return found if vectors else found + _of_kernels()
 
 
-# A member alone lacks the thresholds it reads, so it is linked with those, still relocatable.
+# A member alone lacks the thresholds it reads, which the library has only once it has started: it is linked with
+# plausible ones, still relocatable.
 def _of_member(member: str, directory: pathlib.Path) -> list[ThirdParty]:
     archive = _libc_archive()
     if archive is None or member not in _members(archive):
@@ -181,11 +181,11 @@ def _of_member(member: str, directory: pathlib.Path) -> list[ThirdParty]:
     output = directory / member
     if not output.exists():
         directory.mkdir(parents=True, exist_ok=True)
-        wanted = [member, *(name for name in _LIBC_HELP if name in _members(archive))]
         parts = directory / f"{member}.d"
         parts.mkdir()
-        support.run("ar", "x", str(archive), *wanted, cwd=parts)
-        support.run("ld", "-r", "-o", str(output), *(str(parts / name) for name in wanted))
+        support.run("ar", "x", str(archive), member, cwd=parts)
+        support.run("gcc", "-c", "-o", str(parts / "thresholds.o"), str(SOURCES / "thresholds.c"))
+        support.run("ld", "-r", "-o", str(output), str(parts / member), str(parts / "thresholds.o"))
     names = [line.split()[-1] for line in support.run("nm", str(output)).splitlines() if " T " in line]
     return [ThirdParty(output, name, contract) for name in names if (contract := _contract_of(name))]
 

@@ -98,8 +98,7 @@ class Base:
         self.by_group = {group: [f for f in self.fields if f.group == group] for group in self.groups}
 
     def value(self, field: Field) -> int:
-        number = int.from_bytes(self.data[field.offset : field.offset + field.size], self.order)
-        return number
+        return int.from_bytes(self.data[field.offset : field.offset + field.size], self.order)
 
     def named(self, group: str, name: str) -> Sequence[Field]:
         return [field for field in self.by_group.get(group, ()) if field.name == name]

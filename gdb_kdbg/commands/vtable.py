@@ -19,6 +19,8 @@ if TYPE_CHECKING:
         Argument("expression", "a `dyn` value, a C++ object, or an address of a table or object", "address",
                  required=True),
         Argument("--kind", "what the address is, where nothing else tells (stripped files)", choices=("rust", "c++")),
+        Argument("--objfile", "the file that --bias is of", "objfile"),
+        Argument("--bias", "where that file is loaded: runtime minus link-time address", "number"),
     ),
     examples=(
         Example("kdbg vtable animal", "the table of a `&dyn Animal`, `Box<dyn Animal>`, or of a C++ object or pointer"),
@@ -40,4 +42,4 @@ def vtable(session: Session, options: Namespace) -> Vtable:
     """
     from ..vtable_command import decode_vtable
 
-    return decode_vtable(session, options.expression, options.kind, None)
+    return decode_vtable(session, options.expression, options.kind, options.bias, options.objfile)

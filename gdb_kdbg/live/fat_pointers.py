@@ -51,13 +51,21 @@ def _pointer_of(value: gdb.Value, expression: str) -> VtablePointer:
     if kind.code in _STRUCTS:
         return _object_or_fat(value, expression)
     if kind.code == gdb.TYPE_CODE_PTR and kind.target().strip_typedefs().code in _STRUCTS:
-        if not int(value):
-            raise KdbgError(f"{expression!r} is a null pointer")
-        return _object_or_fat(value.dereference(), expression)
+        return _behind_pointer(value, kind.target().strip_typedefs(), expression)
     if kind.code in (gdb.TYPE_CODE_ERROR, gdb.TYPE_CODE_ARRAY, gdb.TYPE_CODE_FUNC) and value.address is not None:
         value = value.address
     number = value.cast(gdb.lookup_type("unsigned long"))
     return VtablePointer(ADDRESS, Address(int(number) & ADDRESS_MASK))
+
+
+# The pointer itself may be a slot that is not relocated yet.
+def _behind_pointer(value: gdb.Value, target: gdb.Type, expression: str) -> VtablePointer:
+    if _is_polymorphic(target) or not target.fields():
+        slot = None if value.address is None else _number(value.address)
+        return VtablePointer(OBJECT, _number(value), None, shown(str(target.name or target)), slot)
+    if not int(value):
+        raise KdbgError(f"{expression!r} is a null pointer")
+    return _object_or_fat(value.dereference(), expression)
 
 
 def _object_or_fat(value: gdb.Value, expression: str) -> VtablePointer:

@@ -12,7 +12,7 @@ import gdb
 from ..elf import ElfFile, open_elf
 from ..errors import KdbgError
 from ..kernel_image import is_astray, place_all
-from ..linkmap import AT_ENTRY, LoadedObject, loaded_objects, mismatch
+from ..linkmap import AT_ENTRY, LoadedObject, loaded_objects, mismatch, runs_programs
 from ..target import Objfile, Target
 from ..units import is_kernel_half, safe_text
 
@@ -67,8 +67,10 @@ class _Known:
     def biases(self) -> dict[str, Optional[int]]:
         names = {_local(name, file.build_id): name for name, file in _named() if file.owner is None}
         names.update((_local(name), name) for name in self._listed if _local(name) not in names)
-        # The main program is first in the order of lookups.
-        paths = sorted(names, key=lambda path: path != self.main)
+        # The main program is first in the order of lookups; a file may have several names.
+        ordered = sorted(names, key=lambda path: path != self.main)
+        first = {os.path.realpath(path): path for path in reversed(ordered)}
+        paths = [path for path in ordered if first[os.path.realpath(path)] == path]
         biases = {path: self._bias(elf, names[path]) for path in paths for elf in _opened(path)}
         for name, debug in _named():
             owner = _local((debug.owner.filename if debug.owner else None) or "")
@@ -147,6 +149,8 @@ def _is_lacking(target: Target, known: _Known) -> bool:
     elf = open_elf(known.main)
     if elf.entry + main != target.auxiliary_vector().get(AT_ENTRY, elf.entry + main):
         return True
+    if runs_programs(elf):
+        return True
     others = [path for path in known.biases if path != known.main and not path.endswith(".debug")]
     return not others and any(segment.type == "INTERP" for segment in elf.segments)
 
@@ -155,15 +159,17 @@ def _completed(target: Target, known: _Known) -> Loaded:
     paths = {os.path.realpath(path): path for path in known.biases}
     found: dict[str, Optional[Objfile]] = {}
     problems: list[str] = []
-    for number, loaded in enumerate(loaded_objects(target)):
+    for number, loaded in enumerate(loaded_objects(target, next(_opened(known.main), None))):
         path = known.main if number == 0 and known.main else _on_this_machine(loaded.name)
+        if not path:
+            problems.append(f"what is loaded at {loaded.load_bias:#x} has no name in memory: name its file with --bias")
+            continue
         real = os.path.realpath(path)
         path = paths.get(real, path)
         bias = known.biases.get(path) if number else None
         problem = _problem(target, path, loaded) if bias is None else None
         problems += [problem] if problem else []
-        if path:
-            found[real] = None if problem else Objfile(path, loaded.load_bias if bias is None else bias)
+        found[real] = None if problem else Objfile(path, loaded.load_bias if bias is None else bias)
     for real, path in paths.items():
         if real not in found:
             found[real] = _without_list(path, known.biases[path])

@@ -10,12 +10,14 @@ from ..copies import CERTAIN, LIKELY, POSSIBLE
 from ..finding import Facts, Finding
 from ..relocations import ELSEWHERE
 from ..scene import Scene
+from ..scope import base_name
 from ..slots import RELATIVE
-from ..units import ADDRESS_MASK, LinkAddress, Word
+from ..units import ADDRESS_MASK
 from .slot_story import (
     advice,
     code_place,
     relocation_line,
+    relocation_name,
     relocation_steps,
     site_lines,
     slot_facts,
@@ -24,6 +26,7 @@ from .slot_story import (
     slot_text,
     state_line,
     target_name,
+    way_lines,
 )  # fmt: skip
 
 RULE, OVERWRITTEN, UNBOUND = "unrelocated-call", "overwritten-slot", "unbound-call"
@@ -39,7 +42,7 @@ def bad_call(scene: Scene) -> Optional[Finding]:
         return None
     site, slot = jump.site, jump.slot
     if site is None or slot is None or not jump.is_call:
-        return None if _is_explained(jump) else _by_value(scene, jump)
+        return None if jump.is_return and not jump.has_return_address else _by_value(scene, jump)
     if site.value == jump.destination:
         return _through(scene, jump, site, slot)
     return _changed_since(scene, jump, site, slot)
@@ -74,8 +77,7 @@ def _through(scene: Scene, jump: BadJump, site: CallSite, slot: SlotState) -> Op
         f"{code_place(scene, site.call.address)} went to {_what(jump.destination, slot)}"
     )
     evidence = (*site_lines(scene, site), slot_line(scene, slot), relocation_line(slot), state_line(slot))
-    is_certain = site.is_sure and not jump.is_ambiguous
-    confidence = CERTAIN if is_certain else POSSIBLE if site.rivals else LIKELY
+    confidence = CERTAIN if site.is_sure else POSSIBLE if site.rivals else LIKELY
     steps = (*relocation_steps(slot), advice(slot, target))
     return Finding(summary, RULE, confidence, evidence, steps, _facts(scene, site, slot))
 
@@ -125,31 +127,24 @@ def unbound_call(scene: Scene) -> Optional[Finding]:
     return Finding(summary, UNBOUND, CERTAIN if jump.site.is_sure else LIKELY, evidence, steps, facts)
 
 
-def _is_explained(jump: BadJump) -> bool:
-    """Whether the place the destination came from is known, and is no slot; or it was a return."""
-    known = jump.site is not None and jump.is_call and jump.site.value == jump.destination
-    return known or (jump.is_return and not jump.has_return_address)
-
-
-# With no slot that the call went through, one that holds the pc and should not is still a hint.
+# With no slot that the call went through, those that hold the pc and should not are still a hint.
 def _by_value(scene: Scene, jump: BadJump) -> Optional[Finding]:
-    found = next(slots_holding(scene.target, scene.scope, jump.destination), None) if jump.destination else None
-    if found is None:
+    found = list(slots_holding(scene.target, scene.scope, jump.destination)) if jump.destination else []
+    if not found:
         return None
-    target = target_name(scene, found)
-    summary = f"the pc is the link-time address of {target}, and {_several(scene, found)} not relocated yet"
-    lines = site_lines(scene, jump.site) if jump.site and jump.is_call else ("no call is found that went there",)
+    first, site = found[0], jump.site if jump.is_call else None
+    target = target_name(scene, first)
+    several = "a slot for it is" if len(found) == 1 else f"{len(found)} slots for it are"
+    summary = f"the pc is the link-time address of {target}, and {several} not relocated yet"
+    lines = way_lines(scene, site) if site else ("no call is found that went there",)
+    row = first.row if len(found) == 1 else None
     facts = Facts(
-        slot_address=found.row.slot_address, slot_link_address=LinkAddress(found.row.link_address),
-        slot_name=slot_name(scene, found) or None, section=found.row.section or None, addend=Word(found.row.addend),
-        symbol=found.row.demangled or None, target=target, expected=found.row.expected, found=found.row.value,
-        objfile_state=found.file.state(), call_site=jump.site.call.address if jump.site and jump.is_call else None,
+        slot_address=row.slot_address if row else None, slot_link_address=row.link_address if row else None,
+        slot_name=slot_name(scene, first) or None if row else None, section=row.section or None if row else None,
+        addend=first.row.addend, symbol=first.row.demangled or None, target=target, expected=first.row.expected,
+        found=first.row.value, objfile=base_name(first.found.objfile), objfile_state=first.file.state(),
+        relocation=relocation_name(first), call_site=site.call.address if site else None,
     )  # fmt: skip
-    confidence = LIKELY if found.file.is_relocated is False else POSSIBLE
-    evidence = (*lines, slot_line(scene, found), relocation_line(found), state_line(found))
-    return Finding(summary, RULE, confidence, evidence, (*relocation_steps(found), advice(found, target)), facts)
-
-
-def _several(scene: Scene, state: SlotState) -> str:
-    name = slot_name(scene, state)
-    return f"{name} is" if name else "a slot for it is"
+    confidence = LIKELY if first.file.is_relocated is False else POSSIBLE
+    evidence = (*lines, slot_line(scene, first), relocation_line(first), state_line(first))
+    return Finding(summary, RULE, confidence, evidence, (*relocation_steps(first), advice(first, target)), facts)

@@ -11,8 +11,8 @@ from ..finding import Finding
 from ..relocations import ELSEWHERE, executable
 from ..scene import Scene
 from ..scope import base_name
-from .null_call import is_sure, jump_facts, way_lines
-from .slot_story import code_place, data_place, shown_place
+from .null_call import is_sure, jump_facts
+from .slot_story import code_place, data_place, shown_place, way_lines
 
 RULE = "bad-jump"
 
@@ -24,7 +24,7 @@ def bad_jump(scene: Scene) -> Optional[Finding]:
         return None
     if not jump.is_call and fault.signal is None:
         return None
-    if not jump.is_call and next(slots_holding(scene.target, scene.scope, jump.destination), None):
+    if next(slots_holding(scene.target, scene.scope, jump.destination), None):
         return None
     what = f"{data_place(scene, jump.destination)}, {_why_not(scene, fault, jump.destination)}"
     if jump.site is None or not jump.is_call:

@@ -10,8 +10,10 @@ from ..copies import CERTAIN, LIKELY
 from ..finding import Facts, Finding
 from ..relocations import RESOLVED
 from ..scene import Scene
+from ..scope import base_name
+from ..slot_report import LoadedSlots
 from ..units import Address
-from .slot_story import code_name, code_place, instruction_line, load_lines, slot_line, target_name
+from .slot_story import code_name, code_place, slot_line, target_name, way_lines
 
 RULE = "null-call"
 
@@ -30,7 +32,8 @@ def null_call(scene: Scene) -> Optional[Finding]:
         summary = f"call of {name}, a weak symbol that no loaded file defines: {where} went to 0"
     else:
         summary = f"call through a null pointer: {where} went to 0"
-    evidence = (*way_lines(scene, jump.site), *_note(scene, slot))
+    before = _before_relocation(scene, jump.site) if slot is None else ()
+    evidence = (*way_lines(scene, jump.site), *_note(scene, slot), *before)
     confidence = CERTAIN if is_sure(jump.site) and not jump.is_ambiguous else LIKELY
     return Finding(summary, RULE, confidence, evidence, ("backtrace", *_further(jump)), jump_facts(scene, jump))
 
@@ -38,14 +41,6 @@ def null_call(scene: Scene) -> Optional[Finding]:
 def is_sure(site: CallSite) -> bool:
     """Tell whether it is certain that control came by this way: there was no other from the call."""
     return site.is_sure or site.jump.address == site.call.address
-
-
-def way_lines(scene: Scene, site: CallSite) -> tuple[str, ...]:
-    """Tell the way of control and where the pointer came from, which may lie too far back to be seen."""
-    lines = [instruction_line(scene, site.call)]
-    if site.jump.address != site.call.address:
-        lines.append(f"it led to {instruction_line(scene, site.jump)}")
-    return (*lines, *load_lines(scene, site))
 
 
 # What the loader had put there says nothing of who is at fault: the program may change it.
@@ -57,6 +52,16 @@ def _note(scene: Scene, slot: Optional[SlotState]) -> tuple[str, ...]:
     if row.expected:
         return (f"relocation put {row.expected:#x} ({target_name(scene, slot)}) there{note}",)
     return (f"{slot_line(scene, slot)}{note}",)
+
+
+# A pointer that was copied from a slot too far back to be seen is 0 as well, if lld made the file.
+def _before_relocation(scene: Scene, site: CallSite) -> tuple[str, ...]:
+    objfile = scene.scope.executable_in(site.call.address)
+    elf = scene.scope.elf_of(objfile) if objfile else None
+    loaded = LoadedSlots(scene.scope, objfile, elf, scene.target) if objfile and elf else None
+    if objfile is None or loaded is None or loaded.is_relocated is not False:
+        return ()
+    return (f"{base_name(objfile)}: {loaded.state()}; a pointer copied from one of these slots may be 0",)
 
 
 def _further(jump: BadJump) -> tuple[str, ...]:

@@ -52,13 +52,22 @@ def instruction_line(scene: Scene, instruction: Instruction) -> str:
 
 def site_lines(scene: Scene, site: CallSite) -> tuple[str, ...]:
     """Tell the way of control: the call, the jump it led to, the load of the register it went by."""
-    lines = [instruction_line(scene, site.call)]
-    if site.jump.address != site.call.address:
-        lines.append(f"it led to {instruction_line(scene, site.jump)}")
+    lines = _way(scene, site)
     if site.load and site.load.instruction.address != site.jump.address:
         was = "may have been" if site.rivals else "was"
-        lines.append(f"the register {was} loaded by {instruction_line(scene, site.load.instruction)}")
-    return tuple(lines)
+        lines += (f"the register {was} loaded by {instruction_line(scene, site.load.instruction)}",)
+    return lines
+
+
+def way_lines(scene: Scene, site: CallSite) -> tuple[str, ...]:
+    """Tell the way of control and where the pointer came from, which may lie too far back to be seen."""
+    return (*_way(scene, site), *load_lines(scene, site))
+
+
+def _way(scene: Scene, site: CallSite) -> tuple[str, ...]:
+    call = instruction_line(scene, site.call)
+    same = site.jump.address == site.call.address
+    return (call,) if same else (call, f"it led to {instruction_line(scene, site.jump)}")
 
 
 def target_name(scene: Scene, state: SlotState) -> str:

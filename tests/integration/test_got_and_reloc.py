@@ -139,8 +139,8 @@ def test_reloc_says_what_it_looked_at_when_there_is_nothing(program: pathlib.Pat
 
 
 def test_text_is_a_table_that_greps(program: pathlib.Path) -> None:
-    output = support.gdb(["break main", "run", "pipe kdbg got program | grep 'JUMP_SLOT.* printf .* lazy' | wc -l"], str(program),
-                         json_format=False)  # fmt: skip
+    lines = ["break main", "run", "pipe kdbg got program | grep 'JUMP_SLOT.* printf .* lazy' | wc -l"]
+    output = support.gdb(lines, str(program), json_format=False)
     assert output.text.splitlines()[-1].strip() == "1"
 
 

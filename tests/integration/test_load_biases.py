@@ -182,6 +182,18 @@ def test_core_dump_without_a_list_of_files(build: str, programs: Programs, tmp_p
     assert biases(support.kdbg("status", "--core", str(core))) == mapped_files(live.text)
 
 
+def test_a_program_that_the_dynamic_linker_was_told_to_run(programs: Programs) -> None:
+    """`ld.so PROGRAM`: the list has no name for it, and GDB does not know it either."""
+    linker = "/lib64/ld-linux-x86-64.so.2"
+    arguments = f"set args {programs('pie')}"
+    output = support.gdb([arguments, "starti", *END, "kdbg", MAPS], linker)
+    expected = mapped_files(output.text)
+    (bias,) = (bias for path, bias in expected.items() if path == os.path.realpath(programs("pie")))
+    assert [f"{bias:#x}" in problem and "--bias" in problem for problem in output.problems("status")] == [True]
+    found = {os.path.realpath(o["objfile"]): int(o["load_bias"], 16) for o in output.data("status")["objfiles"]}
+    assert {**found, os.path.realpath(programs("pie")): bias} == expected
+
+
 def test_a_given_file_that_is_another_is_refused(programs: Programs, tmp_path: pathlib.Path) -> None:
     core = tmp_path / "core"
     live = support.gdb(["starti", MAPS, f"generate-core-file {core}"], programs("pie"))

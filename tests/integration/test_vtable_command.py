@@ -173,13 +173,40 @@ def test_no_table_is_invented_in_cpp(directory: pathlib.Path, expression: str) -
     assert "Traceback" not in output.text
 
 
+STATIC = """
+struct Base { virtual int f(); long x = 1; };
+int Base::f() { return 1; }
+struct Derived : Base { int f() override { return 2; } };
+Derived object;
+Base *pointer = &object, *nobody;
+int main() { return pointer->f() - 2; }
+"""
+
+
+def test_what_static_objects_and_pointers_are_to_lead_to(directory: pathlib.Path) -> None:
+    source, program = directory / "static.cpp", directory / "static"
+    source.write_text(STATIC)
+    run("g++", "-g", "-O1", "-std=c++17", "-o", str(program), str(source))
+    output = gdb(["starti", "kdbg vtable object", "kdbg vtable pointer", "kdbg vtable nobody"], str(program))
+    through_object, through_pointer = (output.data("vtable", index) for index in (0, 1))
+    assert through_object["type"] == through_pointer["type"] == "Derived"
+    assert through_object["entries"] == through_pointer["entries"]
+    assert statuses(through_object) == {"unrelocated"}
+    assert len(through_pointer["notes"]) > len(through_object["notes"]) > 0
+    assert "kdbg: a null pointer" in output.text
+
+
+COPIED = """
+#include <new>
+int main() { std::bad_alloc error; std::exception *base = &error; base->what(); __builtin_trap(); }
+"""
+
+
 def test_a_table_copied_from_a_library(directory: pathlib.Path) -> None:
     source, program = directory / "copied.cpp", directory / "copied"
-    source.write_text(
-        "#include <new>\nint main() { std::bad_alloc error; std::exception *base = &error; return !base->what(); }\n"
-    )
+    source.write_text(COPIED)
     run("g++", "-g", "-O0", "-no-pie", "-fno-pic", "-o", str(program), str(source))
-    lines = ["break std::bad_alloc::what", "run", "up", "kdbg vtable base", "starti", "kdbg vtable _ZTVSt9bad_alloc"]
+    lines = ["run", "kdbg vtable base", "starti", "kdbg vtable _ZTVSt9bad_alloc"]
     output = gdb(lines, str(program))
     assert len(output.objects) == 1
     assert output.data("vtable")["type"] == "std::bad_alloc"
@@ -203,6 +230,8 @@ def test_a_bare_file_has_expected_values_only(directory: pathlib.Path) -> None:
     assert {entry["value"] for entry in filled} == {entry["status"] for entry in filled} == {None}
     assert all(entry["expected"] for entry in filled)
     assert data["type"] == "shapes::Fish"
+    moved = kdbg("vtable", f"{address + 0x7F0000000000:#x}", "--bias", "0x7f0000000000", str(program)).data("vtable")
+    assert (moved["type"], moved["link_address"]) == (data["type"], data["address"])
     within = kdbg("vtable", f"{address + 8:#x}", str(program))
     assert within.status == 1
     assert "bytes into the table of shapes::Fish as shapes::Animal" in within.problems("vtable")[0]

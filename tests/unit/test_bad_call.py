@@ -129,6 +129,15 @@ def test_without_a_call_site_a_slot_that_holds_the_pc_is_a_hint(tmp_path: pathli
     assert "unrelocated-call" not in {f.rule for f in done}
 
 
+def test_a_null_pointer_from_out_of_sight_may_be_from_a_slot_in_a_file_that_is_not_relocated(
+    tmp_path: pathlib.Path,
+) -> None:
+    finding = only(Program(tmp_path, "ffd0").went_to(0, 0, 0, 0, rax=0))
+    assert finding.rule == "null-call" and "relocations not applied yet" in finding.evidence[-1]
+    done = only(Program(tmp_path, "ffd0").went_to(0, BIAS + BELL, BIAS + MAIN, BIAS + TABLE, rax=0))
+    assert done.rule == "null-call" and "not applied" not in done.evidence[-1]
+
+
 def test_a_pointer_read_from_a_slot_is_told_where_it_is_used(tmp_path: pathlib.Path) -> None:
     code = "488b0503200000ff5018"  # mov rax, [rip + OBJECT]; call [rax + 0x18]
     program = Program(tmp_path, code)

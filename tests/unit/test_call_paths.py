@@ -60,6 +60,30 @@ def test_a_base_that_was_computed_is_computed_again() -> None:
     assert load.place == 0x2000
 
 
+def test_sums_and_shifts_are_computed() -> None:
+    code = "488d05f90f00004883c0104829c848c1e2044801d0488b00ffd0"
+    # lea rax, [0x2000]; add rax, 0x10; sub rax, rcx; shl rdx, 4; add rax, rdx; mov rax, [rax]; call rax
+    assert only(path(code, {"rcx": 8, "rdx": 0x20})).place == 0x2000 + 0x10 - 8 + 0x20
+    assert only(path(code, {"rcx": 8})).place is None
+
+
+def test_what_was_kept_on_the_stack_is_traced_to_its_load() -> None:
+    # mov rax, [rip + ...]; mov [rbp - 8], rax; mov rdx, [rbp - 8]; call rdx
+    load = only(path("488b05f90f0000488945f8488b55f8ffd2", {"rbp": 0x5000}))
+    assert (load.place, load.is_sure) == (0x2000, True)
+    # Saved in a second place as well, with a jump between:
+    # mov [rbp - 8], rax; je +4; mov [rbp - 8], rcx; call [rbp - 8]
+    loads = path("488b05f90f0000488945f8740448894df8ff55f8", {"rbp": 0x5000}).loads()
+    assert [(load.place, load.is_sure) for load in loads] != [(0x2000, True)]
+
+
+def test_a_local_variable_that_was_never_stored_to_is_where_it_is() -> None:
+    load = only(path("488b55f8ffd2", {"rbp": 0x5000}))
+    assert load.place == 0x4FF8
+    pushed = only(path("4889042450488b1424ffd2", {"rsp": 0x5000}))  # mov [rsp], rax; push rax; mov rdx, [rsp]
+    assert pushed.place == 0x5000
+
+
 def test_a_value_that_is_no_load_has_none() -> None:
     assert path("b800200000ffd0").loads() == ()  # mov eax, 0x2000; call rax
     assert path("4801c8ffd0").loads() == ()  # add rax, rcx; call rax

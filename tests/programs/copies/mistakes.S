@@ -323,6 +323,7 @@ FUNCTION remainder_without_tail
     xor %eax, %eax
     ret
 1:  shl $3, %rcx
+    KIT 2f, rep movsb
 2:  mov %rcx, %rax
     ret
 END remainder_without_tail
@@ -475,7 +476,7 @@ END size_of_16_bits
 /* Control. */
 
 FUNCTION jumps_out
-    BYTES_AND_FROM 100, mov $0x10, %ecx; jmp *%rcx
+    BYTES_AND_FROM 100, jmp 0x10
 END jumps_out
 
 FUNCTION calls_undefined
@@ -613,7 +614,7 @@ END set_not_spread
 .macro PEEK
     cmp $1, %rdx
     jb 5f
-    LINUX 5f, mov (%rsi,%rax), %cl
+    mov (%rsi,%rax), %cl
 5:
 .endm
 
