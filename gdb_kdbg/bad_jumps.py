@@ -10,7 +10,7 @@ from .call_paths import Load
 from .call_sites import CallSite, CallSites
 from .errors import KdbgError, MemoryFault
 from .faults import Fault, is_canonical
-from .relocations import UNRELOCATED
+from .relocations import UNRELOCATED, executable
 from .scope import Scope
 from .slot_report import FoundSlot, LoadedSlots, Slot, find_slot
 from .slots import JUMP_SLOT, link_target, slots_towards
@@ -185,11 +185,14 @@ def read_bad_pointer(target: Target, scope: Scope, registers: Mapping[str, int],
 def slots_holding(target: Target, scope: Scope, link_address: int) -> Iterator[SlotState]:
     """Yield the slots that are to point at a link-time address of their file, and hold just that: unrelocated ones."""
     for objfile, elf in scope.files:
+        # Code only: to look through all slots of a large file takes a second.
+        if not objfile.load_bias or not executable(elf, link_address):
+            continue
         try:
             slots = slots_towards(elf, link_address)
         except KdbgError:
             continue
-        if not slots or not objfile.load_bias:
+        if not slots:
             continue
         loaded = LoadedSlots(scope, objfile, elf, target)
         for slot in slots:

@@ -22,6 +22,7 @@ from .scope import Scope
 from .session import Session
 from .target import Location, Symbol, Target
 from .units import Address, Size, address, safe_text
+from .unsupported import needs_alignment
 
 # A routine larger than this is no copy routine.
 LARGEST_ROUTINE = 0x10000
@@ -113,8 +114,9 @@ def _routine_in(
         raise KdbgError(f"the code of {name} at {start:#x} cannot be read")
     memory = _ObjectMemory(place) if isinstance(place, ObjectImage) else place
     return Routine(
-        name, start, memory, bases, table, is_code, lambda pc: _name(place, pc), lambda pc: _label(place, pc)
-    )
+        name, start, memory, bases, table, is_code,
+        lambda pc: _name(place, pc), lambda pc: _label(place, pc), lambda pc: _is_aligned(place, pc),
+    )  # fmt: skip
 
 
 class _ObjectMemory:
@@ -145,6 +147,11 @@ def _label(place: _Place, pc: int) -> str:
     code = read_available(place, Address(pc), Size(_LONGEST_INSTRUCTION))
     decoded = decode(code, Address(pc), 1)
     return f"{text}: {decoded[0]}" if decoded and text else text
+
+
+def _is_aligned(place: _Place, pc: int) -> bool:
+    decoded = decode(read_available(place, Address(pc), Size(_LONGEST_INSTRUCTION)), Address(pc), 1)
+    return bool(decoded) and needs_alignment(decoded[0])
 
 
 def _code_test(target: Target, scope: Scope) -> Callable[[int], bool]:

@@ -13,6 +13,7 @@ _SMALL = 512
 # Room before an area's working place; behind it there is more than twice the largest size.
 MARGIN = 0x8000
 DESTINATION_END, SOURCE_END = DESTINATION + AREA_SIZE, SOURCE + AREA_SIZE
+_PLACES = {0, 1, 7, 8, 63, 64}
 _POWERS = [1 << bits for bits in range(10, 17)]
 
 
@@ -94,7 +95,7 @@ def fault_cases(contract: Contract, mode: str) -> Iterator[Case]:
     """Yield cases in which one side ends, at each of its bytes, at a page that is missing."""
     whole = 24 if mode == QUICK else 136
     for size in [n for n in sizes(mode) if 0 < n <= 4099]:
-        places: Iterable[int] = range(size) if size <= whole else sorted({0, 1, 7, 8, 63, 64, size // 2, size - 1})
+        places: Iterable[int] = range(size) if size <= whole else sorted(n for n in _PLACES | {size // 2, size - 1} if n < size)
         for place in places:
             for side in contract.faults:
                 yield _fault(size, side, place, (5 * place + size) % 16)
@@ -110,5 +111,5 @@ def traced_cases(contract: Contract, mode: str) -> Iterator[Case]:
     """Yield the few cases in which every access is looked at."""
     wanted = range(0, 73, 3) if mode == QUICK else [*range(131), 256, 500]
     for size in wanted:
-        for d, s in ((0, 0),) if mode == QUICK else ((0, 0), (5, 0), (3, 9)):
+        for d, s in ((5, 0),) if mode == QUICK else ((0, 0), (5, 0), (3, 9), (8, 8)):
             yield Case(size, DESTINATION + MARGIN + d, SOURCE + MARGIN + (0 if contract.is_fill else s))

@@ -7,7 +7,7 @@ from typing import Callable, Iterable, Mapping, NamedTuple, Optional, Sequence
 
 from . import copy_cases
 from .copy_cases import DESTINATION_END, SOURCE_END, Case
-from .copy_check import BEFORE, NO_RETURN, PAST, READS_BEFORE, READS_PAST, SOURCE_WRITTEN, Breach, CopyCheck
+from .copy_check import BEFORE, MISALIGNED, NO_RETURN, PAST, READS_BEFORE, READS_PAST, SOURCE_WRITTEN, Breach, CopyCheck
 from .copy_contracts import Contract
 from .copy_report import CopyReport, Findings
 from .emulation import DESTINATION, RETURNED, SOURCE, Access, Emulator
@@ -18,12 +18,14 @@ from .units import Address, Count
 _ROUND = 2000
 _ENDLESS = 4
 _TELLS = 2.0
+_WRITES_BACK = {PAST: "writes back what is past the end", BEFORE: "writes back what is before the start"}
 
 
 class Routine(NamedTuple):
     """What is exercised: its name, the memory its code is read from, which of it can be code, and names for it.
 
-    `place` names an address, `label` an instruction, which it shows too.
+    `place` names an address, `label` an instruction, which it shows too; `is_aligned` tells whether the instruction at
+    an address needs an aligned operand.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Routine(NamedTuple):
     is_code: Callable[[int], bool]
     place: Callable[[int], str]
     label: Callable[[int], str]
+    is_aligned: Callable[[int], bool]
 
 
 def exercise(
@@ -114,27 +117,46 @@ class _Exercise:
                 return
 
     def _trace_all(self, cases: Sequence[Case]) -> None:
-        for case in cases:
-            if not self._is_given_up(case):
-                self._findings.add(case, list(self._hidden(case)), False)
+        with self._emulator.tracing() as accesses:
+            for case in cases:
+                if not self._is_given_up(case):
+                    accesses.clear()
+                    ending = self._emulator.call(self._routine.address, self._check.arguments(case))
+                    hidden = self._hidden(case, accesses) if ending.kind == RETURNED else ()
+                    self._findings.add(case, list(hidden), False)
         self._check.stray()
 
-    # What a comparison of bytes cannot see: writing back what was there, and reading too much of a page that is there.
-    def _hidden(self, case: Case) -> Iterable[Breach]:
-        ending, accesses = self._emulator.traced(self._routine.address, self._check.arguments(case))
+    # What a comparison of bytes cannot see: writing back what was there, reading too much of a page that is there,
+    # and what faults on a real processor only.
+    def _hidden(self, case: Case, accesses: Sequence[Access]) -> Iterable[Breach]:
         known = {breach.kind for breach in self._findings.breaches}
-        if ending.kind != RETURNED:
-            return
+        past = before = None
         for access in accesses:
             if DESTINATION <= access.address < DESTINATION_END and access.is_write:
-                past, before = _excess(access, case.destination, case.size)
-                kind = PAST if past > 0 else BEFORE
-                if max(past, before) > 0 and kind not in known:
-                    text = f"writes back {max(past, before)} bytes {'past the end' if past > 0 else 'before the start'}"
-                    yield Breach(kind, case, text, max(past, before), access.address, access.pc)
-                    return
+                beyond = _excess(access, case.destination, case.size)
+                past = access if beyond[0] > 0 else past
+                before = access if beyond[1] > 0 else before
             elif SOURCE <= access.address < SOURCE_END and not access.is_write:
                 self._overread = max(self._overread, *_excess(access, case.source, case.size))
+        for kind, found, side in ((PAST, past, 0), (BEFORE, before, 1)):
+            if found and kind not in known:
+                amount = _excess(found, case.destination, case.size)[side]
+                place = found.address + (found.size - 1 if kind == PAST else 0)
+                yield Breach(kind, case, _WRITES_BACK[kind], amount, place, found.pc)
+        yield from self._misaligned(case, accesses)
+
+    # A vector of 16 bytes is two accesses of 8.
+    def _misaligned(self, case: Case, accesses: Sequence[Access]) -> Iterable[Breach]:
+        second = None
+        for access in accesses:
+            if (access.pc, access.address) == second:
+                second = None
+                continue
+            second = access.pc, access.address + 8
+            if access.address % 16 and access.size == 8 and self._routine.is_aligned(access.pc):
+                text = f"needs an address aligned to 16 bytes, got {access.address % 16} above one"
+                yield Breach(MISALIGNED, case, text, 0, access.address, access.pc)
+                return
 
     def _first(self, breach: Breach) -> None:
         if not self._has_told:
@@ -184,7 +206,8 @@ class _Exercise:
     def _writer(self, breach: Breach) -> int:
         if not breach.place or breach.case.fault_side:
             return 0
-        _, accesses = self._emulator.traced(self._routine.address, self._check.arguments(breach.case))
+        with self._emulator.tracing() as accesses:
+            self._emulator.call(self._routine.address, self._check.arguments(breach.case))
         self._check.stray()
         hits = [a for a in accesses if a.is_write and a.address <= breach.place < a.address + a.size]
         return (hits[0] if breach.kind in (PAST, BEFORE) else hits[-1]).pc if hits else 0

@@ -7,15 +7,16 @@ between pages that are not mapped, so that each access outside of them is seen.
 
 from __future__ import annotations
 
-import threading
-import time
-from dataclasses import dataclass
-from typing import Any, Callable, Mapping, NamedTuple, Optional
+import contextlib
+from dataclasses import dataclass, replace
+from typing import Any, Callable, Iterator, Mapping, NamedTuple, Optional
 
 from .disassembly import decode
 from .errors import KdbgError, MemoryFault
+from .patience import PATIENCE, Watch
 from .target import Memory
 from .units import ADDRESS_MASK, Address, Size
+from .unsupported import Unsupported, first_unsupported
 
 # Far from where programs and kernels live, in the lower half, where a kernel expects the user.
 ARENA = 0x6B64_0000_0000
@@ -28,11 +29,11 @@ AREA_SIZE = 0x3_0000
 DESTINATION, SOURCE = ARENA + 0x4_0000, ARENA + 0xC_0000
 STACK_TOP = STACK + STACK_SIZE - 0x1008  # as a call leaves it: 8 below a multiple of 16
 
-# A routine that takes longer than this for at most 64 KiB does not return.
-PATIENCE = 2.0
-_LOOK = 0.2
+# How long a run may take that is bounded by its instructions.
+_BOUNDED = 60.0
 _PAGES = 4096
 _PIECE = 64
+_LONGEST_INSTRUCTION = 15
 _PHYSICAL_BITS = 52
 
 RETURNED, FAULTED, LEFT, UNSUPPORTED, ENDLESS = "returned", "faulted", "left", "unsupported", "endless"
@@ -47,6 +48,7 @@ _GS_FS = {"fs_base": "FS_BASE", "gs_base": "GS_BASE"}
 _STAC_CLAC = (b"\x0f\x01\xcb", b"\x0f\x01\xca")
 _XTEST = b"\x0f\x01\xd6"
 _ZERO_FLAG = 0x40
+_EXCEPTIONS = {0: "divide error", 13: "general protection fault", 14: "page fault", 16: "floating-point error"}
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,8 @@ class Emulator:
         self._mapped = 0
         self._ending: Optional[Exit] = None
         self._checked: set[int] = set()
+        self._barriers: dict[int, str] = {}
+        self._is_stale = False
         self._numbers: dict[str, int] = {}
         self._read_numbers = [self._number(name) for name in READ]
         # Pages of the target the routine wrote to, in the emulator only: a probe's ring, counters.
@@ -92,7 +96,8 @@ class Emulator:
         for start, size in ((STACK, STACK_SIZE), (RETURN, PAGE), (DESTINATION, AREA_SIZE), (SOURCE, AREA_SIZE)):
             self._uc.mem_map(start, size)
         self._set_up(bases)
-        self._watch = _Watch(self._uc)
+        self._pristine = self._uc.context_save()
+        self._watch = Watch(self._uc.emu_stop)
 
     def close(self) -> None:
         """End the watch over it."""
@@ -125,37 +130,49 @@ class Emulator:
         """Run from an address until the routine returns or something ends it."""
         self._ending = None
         if pc not in self._checked:
-            self._check_block(pc, 64)
-        self._watch.start()
+            self._check_block(pc)
+        self._watch.start(_BOUNDED if limit else PATIENCE)
         try:
             if self._ending is None:
                 self._uc.emu_start(pc, RETURN, 0, limit)
         except self._unicorn.UcError as error:
-            return self._ending or Exit(LEFT, self._pc(), detail=str(error))
+            if self._ending is None:
+                return Exit(LEFT, self._pc(), detail=str(error))
+            # Only now the processor tells which instruction of its block it was.
+            return replace(self._ending, pc=self._pc()) if self._ending.kind == FAULTED else self._ending
         finally:
             late = self._watch.stop()
+            self._recover()
+        return self._ended(late)
+
+    # A new barrier stands in no block yet that is translated; and an exception leaves the processor handling it.
+    def _recover(self) -> None:
+        if self._is_stale:
+            self._is_stale = False
+            self._uc.ctl_flush_tb()
+        if self._ending is not None and self._ending.kind == LEFT and self._ending.fault_address is None:
+            self._uc.context_restore(self._pristine)
+
+    def _ended(self, late: bool) -> Exit:
         if self._ending is not None:
             return self._ending
         if self._pc() != RETURN:
             return Exit(ENDLESS, self._pc(), detail="time" if late else "instructions")
         return Exit(RETURNED, Address(RETURN))
 
-    def traced(self, entry: int, arguments: Mapping[str, int], limit: int = 0) -> tuple[Exit, list[Access]]:
-        """Call a routine and list its accesses to memory, in order."""
+    @contextlib.contextmanager
+    def tracing(self) -> Iterator[list[Access]]:
+        """List the accesses of the runs within, in order, until the list is cleared."""
         kinds = self._unicorn.UC_HOOK_MEM_READ | self._unicorn.UC_HOOK_MEM_WRITE
         accesses: list[Access] = []
         hook = self._uc.hook_add(kinds, self._on_access, accesses)
+        # What is translated already does not tell of its reads.
+        self._uc.ctl_flush_tb()
         try:
-            return self.call(entry, arguments, limit), accesses
+            yield accesses
         finally:
             self._uc.hook_del(hook)
-
-    def unmap(self, start: int, size: int) -> None:
-        """Take pages of the arena away, so that an access there faults."""
-        self._uc.mem_protect(start, size, self._unicorn.UC_PROT_NONE)
-
-    def remap(self, start: int, size: int) -> None:
-        self._uc.mem_protect(start, size, self._unicorn.UC_PROT_ALL)
+            self._uc.ctl_flush_tb()
 
     def _set_up(self, bases: Mapping[str, int]) -> None:
         hooks = self._unicorn
@@ -245,32 +262,41 @@ class Emulator:
                 self.set_register("eflags", self.register("eflags") | _ZERO_FLAG)
             self.set_register("rip", pc + 3)
             return True
-        self._unsupported(pc)
+        decoded = decode(self._bytes_at(pc, _LONGEST_INSTRUCTION), pc, 1)
+        self._ending = Exit(UNSUPPORTED, pc, detail=str(decoded[0]) if decoded else "undecodable bytes")
         return False
 
     def _on_interrupt(self, uc: Any, number: int, data: object) -> None:
-        self._ending = Exit(LEFT, self._pc(), detail=f"exception {number}")
+        self._ending = Exit(LEFT, self._pc(), detail=_EXCEPTIONS.get(number, f"exception {number}"))
         self._uc.emu_stop()
 
-    # QEMU 5, which unicorn is made of, takes VEX-coded vectors of 16 bytes for their SSE namesakes: that is wrong.
+    # Called before a block runs for the first time; from then on it is a barrier that stops whoever comes there.
     def _on_edge(self, uc: Any, current: Any, previous: Any, data: object) -> None:
         if current.pc not in self._checked:
-            self._check_block(current.pc, current.size)
+            self._check_block(current.pc)
             if self._ending is not None:
                 self._uc.emu_stop()
 
-    def _check_block(self, pc: int, size: int) -> None:
+    def _check_block(self, pc: int) -> None:
         self._checked.add(pc)
-        for instruction in decode(self._bytes_at(pc, size), Address(pc)):
-            if instruction.mnemonic.startswith("v") and not instruction.mnemonic.startswith("ver"):
-                self._unsupported(instruction.address)
-                return
-            if instruction.is_jump or instruction.is_return or instruction.is_call:
-                return
+        # A block of the emulator ends with its page, but for the last instruction.
+        found = first_unsupported(self._bytes_at(pc, PAGE - pc % PAGE + _LONGEST_INSTRUCTION), Address(pc))
+        if found is not None:
+            self._unsupported(found)
 
-    def _unsupported(self, pc: int) -> None:
-        decoded = decode(self._bytes_at(pc, 16), Address(pc), 1)
-        self._ending = Exit(UNSUPPORTED, Address(pc), detail=str(decoded[0]) if decoded else "undecodable bytes")
+    def _unsupported(self, found: Unsupported) -> None:
+        self._ending = Exit(UNSUPPORTED, found.address, detail=found.text)
+        if found.address not in self._barriers:
+            self._barriers[found.address] = found.text
+            self._is_stale = True
+            place = _physical(found.address)
+            self._uc.hook_add(self._unicorn.UC_HOOK_CODE, self._on_barrier, None, place, place)
+            self._uc.hook_add(self._unicorn.UC_HOOK_CODE, self._on_barrier, None, found.address, found.address)
+
+    def _on_barrier(self, uc: Any, pc: int, size: int, data: object) -> None:
+        place = self._pc()
+        self._ending = Exit(UNSUPPORTED, place, detail=self._barriers.get(place, ""))
+        self._uc.emu_stop()
 
     def _bytes_at(self, pc: int, size: int) -> bytes:
         for length in (size, PAGE - pc % PAGE):
@@ -279,38 +305,6 @@ class Emulator:
             except MemoryFault:
                 continue
         return b""
-
-
-class _Watch:
-    """Stops an emulator that runs for too long; unicorn's own time limit would cost a thread a run."""
-
-    def __init__(self, uc: Any) -> None:
-        self._uc = uc
-        self._deadline = 0.0
-        self._expired = False
-        self._lock = threading.Lock()
-        self._closed = threading.Event()
-        threading.Thread(target=self._look, daemon=True).start()
-
-    def start(self) -> None:
-        self._expired = False
-        self._deadline = time.monotonic() + PATIENCE
-
-    def stop(self) -> bool:
-        """End the watch of a run; return whether it was stopped."""
-        with self._lock:
-            self._deadline = 0.0
-            return self._expired
-
-    def close(self) -> None:
-        self._closed.set()
-
-    def _look(self) -> None:
-        while not self._closed.wait(_LOOK):
-            with self._lock:
-                if self._deadline and time.monotonic() > self._deadline:
-                    self._expired = True
-                    self._uc.emu_stop()
 
 
 # Without page tables unicorn's processor has 52 address bits; the kernel half's addresses lose their upper ones.

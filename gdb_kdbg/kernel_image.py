@@ -82,11 +82,21 @@ def place_all(target: Target, objfiles: Sequence[Objfile]) -> Placed:
 
 
 def is_astray(target: Target, objfiles: Sequence[Objfile]) -> bool:
-    """Tell whether the pc is in the kernel half outside of all files, one of which is a kernel; no memory is read."""
+    """Tell whether a kernel among the files may have been moved: the pc is in the kernel half, but in none of them.
+
+    Linux moves itself by less than its own size too, so it always may have been. No memory is read.
+    """
     pc = target.register("rip") or 0
     elfs = [(objfile.load_bias, elf) for objfile in objfiles for elf in [_movable(objfile)] if elf]
     inside = any(s.address <= pc - bias < s.end for bias, elf in elfs for s in elf.loaded)
-    return bool(elfs) and is_kernel_half(pc) and not inside
+    return bool(elfs) and is_kernel_half(pc) and (not inside or any(_is_linux(elf) for _, elf in elfs))
+
+
+def _is_linux(elf: ElfFile) -> bool:
+    try:
+        return any(elf.symbol_table().by_name(name) for name in _DIVIDE_ERROR)
+    except KdbgError:
+        return False
 
 
 def kernel_shift(target: Target, elf: ElfFile, guess: int = 0) -> Optional[Shift]:

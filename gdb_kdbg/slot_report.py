@@ -119,8 +119,12 @@ class LoadedSlots:
 
     def row_of(self, slot: PlannedSlot) -> Slot:
         """Return the row of one of the planned slots."""
-        index = self.planned.index(slot)
+        index = self._positions[slot]
         return self.row(slot, _targets(self.elf)[index], self.values[index], self._verdict(index))
+
+    @cached_property
+    def _positions(self) -> Mapping[PlannedSlot, int]:
+        return {slot: index for index, slot in enumerate(self.planned)}
 
     def _verdict(self, index: int) -> Optional[Verdict]:
         return self.judge.verdict(self.planned[index], self.values[index]) if self.has_memory else None

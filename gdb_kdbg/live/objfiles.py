@@ -114,7 +114,10 @@ def _named() -> Iterator[tuple[str, gdb.Objfile]]:
 
 # kdbg looks for a separate debug file by the build id, as GDB does; another one has to be named.
 def _finds_itself(path: str, debug_path: str) -> bool:
-    return any(elf.debug_file.path == os.path.realpath(debug_path) for elf in _opened(path))
+    try:
+        return any(elf.debug_file.path == os.path.realpath(debug_path) for elf in _opened(path))
+    except KdbgError:
+        return False
 
 
 def _bias_by_sections(elf: ElfFile, sections: Mapping[str, int]) -> Optional[int]:
@@ -137,9 +140,11 @@ def _opened(path: str) -> Iterator[ElfFile]:
 # Files that GDB read through a stub mostly are here too: as the same path, and with the same build id.
 def _local(name: str, build_id: Optional[str] = None) -> str:
     path = _REMOTE.sub("", name)
-    if path != name and build_id and any(elf.build_id() not in (None, build_id) for elf in _opened(path)):
-        return name
-    return path
+    try:
+        is_other = path != name and build_id and any(elf.build_id() not in (None, build_id) for elf in _opened(path))
+    except KdbgError:
+        is_other = True
+    return name if is_other else path
 
 
 def _is_lacking(target: Target, known: _Known) -> bool:

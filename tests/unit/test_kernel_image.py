@@ -180,6 +180,11 @@ def test_files_of_a_machine(tmp_path: Path) -> None:
     assert is_astray(target, target.files)
     placed = shifted_objfiles(target)
     assert [objfile.load_bias for objfile in placed.objfiles] == [SHIFT, 0, 5] and placed.problems == ()
+    plain = Objfile(kernel(tmp_path, symbol=False).path, SHIFT)
+    assert not is_astray(target, [plain])
+    assert is_astray(target, [Objfile(plain.path, 0)])
+    assert is_astray(target, placed.objfiles), "Linux may be elsewhere nevertheless"
+    target.registers["rip"] = 0x401000
     assert not is_astray(target, placed.objfiles)
 
 
