@@ -123,7 +123,7 @@ class CopyCheck:
 
     def _string_end(self, case: Case) -> int:
         # Every other size has its NUL just behind the area, that is, none within it.
-        return case.source + max(case.size - 1 + case.size % 2, 0)
+        return case.source + case.size - case.size % 2
 
     # The processor's page fault: its handler finds where to go on in a table, and goes on there.
     def _handled(self, ending: Exit) -> Exit:

@@ -74,14 +74,14 @@ def _slots_of(chosen: Selection, objfile: Objfile, elf: ElfFile, wish: Wish) -> 
     loaded = LoadedSlots(chosen.scope, objfile, elf, chosen.memory)
     rows: Sequence[Slot] = loaded.rows(wish.with_copies)
     counts = counts_of(row.status for row in rows if row.status)
-    done, open_ = loaded.relative_counts
+    done, total = loaded.relocated_of
     return ObjfileSlots(
         safe_text(objfile.path, 200),
         Word(address(objfile.load_bias)),
         loaded.state() if loaded.planned else _no_slots(elf),
         counts,
         Count(done),
-        Count(done + open_),
+        Count(total),
         tuple(rows if wish.is_all else filter(wish.accepts, rows)),
     )
 

@@ -7,6 +7,7 @@ from contextlib import suppress
 from functools import cached_property, lru_cache
 from typing import NamedTuple, Optional, Sequence
 
+from .demangle import demangle
 from .dynamic_symbols import DynamicSymbol, DynamicSymbols
 from .elf import ElfFile
 from .elf_tables import PF_X
@@ -95,14 +96,15 @@ class Scope:
         return self._elfs.get(objfile)
 
     def place(self, runtime_address: int, of: Optional[Objfile] = None) -> str:
-        """Name what an address belongs to: `printf+0x4`, with the file in brackets if it is another than `of`.
+        """Name what an address belongs to: `printf+0x4`, demangled, with the file in brackets if it is
+        another than `of`.
 
         Where no symbol covers it, `FILE+0x...` with its link-time address; empty outside of all files.
         """
         found = self.symbols.name_at(runtime_address)
         if found is not None:
             name, offset, objfile = found
-            name = shown(self._plain_name(objfile, runtime_address - offset, name))
+            name = shown(demangle(self._plain_name(objfile, runtime_address - offset, name)))
             text = f"{name}+{offset:#x}" if offset else name
             return text if objfile == of else f"{text} ({base_name(objfile)})"
         for objfile, _ in self.symbols.holders(runtime_address):

@@ -84,6 +84,14 @@ class LoadedSlots:
         """How many RELATIVE slots that tell are relocated, and how many are not; (0, 0) without memory."""
         return relative_counts(self.objfile, self.planned, self.values) if self.has_memory else (0, 0)
 
+    @property
+    def relocated_of(self) -> tuple[int, int]:
+        """How many of the RELATIVE slots hold what they should, and how many there are; 0 of 0 if no bias tells."""
+        if not self.has_memory or not self._bias:
+            return 0, 0
+        told = [j.status == RESOLVED for s, j in zip(self.planned, self.verdicts) if s.effect == RELATIVE]
+        return sum(told), len(told)
+
     @cached_property
     def verdicts(self) -> Sequence[Verdict]:
         """The verdict on every slot, in the order of `planned`; only where there is memory."""
@@ -138,18 +146,18 @@ class LoadedSlots:
         judged = [(s, v, j) for s, v, j in zip(self.planned, self.values, self.verdicts) if s.effect != COPY]
         # What is right by being left alone says nothing of what has been done.
         filled = any(j.status == RESOLVED and v not in (0, s.initial) for s, v, j in judged)
-        return _state(counts_of(j.status for _, _, j in judged), filled, *self.relative_counts)
+        return _state(counts_of(j.status for _, _, j in judged), filled, *self.relocated_of)
 
     def _points_to(self, slot: PlannedSlot, target: str, value: Optional[int], status: Optional[str]) -> str:
         if not value:
             return ""
         if status == RESOLVED and slot.effect == RELATIVE and target:
-            return target
+            return shown(demangle(target))
         # Of several names for one place the symbol's own says most.
         for definition in self._scope.definitions(slot.symbol.name) if slot.symbol.name else ():
             if definition.address == value:
-                own = definition.objfile == self.objfile
-                return slot.symbol.name if own else f"{slot.symbol.name} ({base_name(definition.objfile)})"
+                name, own = shown(demangle(slot.symbol.name)), definition.objfile == self.objfile
+                return name if own else f"{name} ({base_name(definition.objfile)})"
         return self._scope.place(value, self.objfile)
 
 
@@ -195,11 +203,11 @@ def _targets(elf: ElfFile) -> Sequence[str]:
     return names
 
 
-def _state(counts: Mapping[str, int], is_filled: bool, done: int, open_: int) -> str:
-    relative = f"{done} of {done + open_} RELATIVE slots relocated" if done + open_ else ""
+def _state(counts: Mapping[str, int], is_filled: bool, done: int, total: int) -> str:
+    relative = f"{done} of {total} RELATIVE slots relocated" if total else ""
     others = ", ".join(f"{number} {status}" for status, number in counts.items())
-    if not open_ and UNRELOCATED not in counts:
+    if UNRELOCATED not in counts:
         verdict = "relocated"
     else:
-        verdict = "partly relocated" if done or (is_filled and not open_) else "relocations not applied yet"
+        verdict = "partly relocated" if done or is_filled else "relocations not applied yet"
     return ": ".join(part for part in (verdict, "; ".join(filter(None, (relative, others)))) if part)

@@ -14,6 +14,7 @@ from .elf import ElfFile
 from .elf_tables import PF_X
 from .errors import KdbgError, SymbolNotFound
 from .function_starts import FunctionBounds, eh_frame, function_at
+from .kernel_image import shifted_objfiles
 from .session import Session
 from .slots import slot_at
 from .symbol_search import Match, find, find_inner, suggest
@@ -107,7 +108,7 @@ def look_up(session: Session, query: str, everything: bool) -> Union[SymbolRepor
 
     What is the name of a symbol counts as one, else it is evaluated.
     """
-    symbols = Symbols(session.files_target().objfiles())
+    symbols = Symbols(shifted_objfiles(session.files_target()).objfiles)
     if symbols.problems and not symbols.files:
         raise KdbgError(symbols.problems[0])
     number = _number(query)

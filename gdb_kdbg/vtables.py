@@ -39,7 +39,7 @@ class Entry:
     expected: Optional[Word] = field(metadata={"unless": ("status", RESOLVED)})
     status: Optional[str]
     demangled: str = field(metadata={"label": "function"})
-    symbol: str
+    symbol: str = field(metadata={"text": False})
     note: str
 
 

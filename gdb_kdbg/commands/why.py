@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     "why",
     "Explain the current stop: what happened, who is at fault, and on what evidence",
     examples=(
-        Example("kdbg why", "in __stack_chk_fail, at a watchpoint, in a copy fault, or on a core dump"),
+        Example("kdbg why", "at a crash, in __stack_chk_fail, at a watchpoint, in a copy fault, or on a core dump"),
         Example("with kdbg format json -- kdbg why", "the same for a script"),
     ),
 )
@@ -25,7 +25,12 @@ def why(session: Session, options: Namespace) -> WhyReport:
 
     Of a damaged guard or canary the verdict is `caller at fault` (a copy was asked for too much, or to the wrong
     place), `routine at fault` (a copy wrote beyond what was asked), `program at fault` (no copy wrote there) or
-    `undecidable`, with what would decide it. Nothing is found on a healthy stop.
+    `undecidable`, with what would decide it.
+
+    Of a call that went nowhere it names the call, the slot it went through (GOT, PLT, vtable, a table of pointers), the
+    relocation of that slot and the function it should have reached, and says how far the file is relocated. Explained
+    too are an overwritten slot, a null pointer called, a jump to data, a smashed return address, a misaligned vector
+    access, and thread-local storage that is not set up. Nothing is found on a healthy stop.
     """
     from ..diagnosis import explain
 
