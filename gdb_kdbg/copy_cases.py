@@ -10,6 +10,8 @@ from .emulation import AREA_SIZE, DESTINATION, SOURCE
 QUICK, DEFAULT, THOROUGH = "quick", "default", "thorough"
 LARGEST = 1 << 16
 _SMALL = 512
+# Up to this size all alignments within a vector are tried, in the default mode.
+_FULL = 128
 # Room before an area's working place; behind it there is more than twice the largest size.
 MARGIN = 0x8000
 DESTINATION_END, SOURCE_END = DESTINATION + AREA_SIZE, SOURCE + AREA_SIZE
@@ -53,11 +55,10 @@ def _alignments(contract: Contract, mode: str, size: int) -> Iterable[tuple[int,
         return [(d, (3 * d + size) % 16) for d in range(0, 16, 1 if size < 33 else 5)]
     if mode == THOROUGH:
         return [(d, s) for d in range(64) for s in range(64)] if size <= 160 else _square(16)
-    if size <= 72:
-        return _square(16)
     # Each alignment of either side, and how they lie to each other, in turns.
-    count = 16 if size <= _SMALL else 4
-    return [(d % 64, (d * 5 + size) % 64) for d in range(size % 4, size % 4 + 4 * count, 4)] + [(size % 16, size % 16)]
+    count = 12 if size <= _FULL else 16 if size <= _SMALL else 4
+    sample = [(d % 64, (d * 5 + size) % 64) for d in range(size % 4, size % 4 + 4 * count, 4)]
+    return sample + (_square(16) if size <= _FULL else [(size % 16, size % 16)])
 
 
 def _square(count: int) -> list[tuple[int, int]]:
@@ -87,8 +88,8 @@ def overlap_cases(mode: str) -> Iterator[Case]:
 
 def _distances(mode: str, size: int) -> list[int]:
     near = [*range(0, 20), 24, 31, 32, 33, 48, 63, 64, 65, 127, 128, 129, size // 2, size - 1]
-    step = 5 if mode == QUICK and size > 32 else 1
-    return sorted({distance for distance in near[::step] if 0 <= distance < max(size, 1)})
+    start, step = (0, 5) if mode == QUICK and size > 32 else (size % 3, 3) if mode == DEFAULT and size > 128 else (0, 1)
+    return sorted({distance for distance in near[start::step] if 0 <= distance < max(size, 1)})
 
 
 def fault_cases(contract: Contract, mode: str) -> Iterator[Case]:

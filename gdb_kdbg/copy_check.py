@@ -84,7 +84,7 @@ class CopyCheck:
     def run(self, case: Case) -> list[Breach]:
         """Call the routine once; return what it did wrong."""
         self._calls += 1
-        prepared = self._prepare(case)
+        prepared = self.prepare(case)
         ending = self._call(case)
         ending = self._handled(ending) if case.fault_side else ending
         breaches = self._judge(case, ending)
@@ -99,7 +99,7 @@ class CopyCheck:
             return ending
         # It may be this machine that is slow: its instructions decide.
         self._restore()
-        self._prepare(case)
+        self.prepare(case)
         return self.emulator.call(self.entry, self.arguments(case), _INSTRUCTIONS)
 
     def arguments(self, case: Case) -> Mapping[str, int]:
@@ -115,8 +115,8 @@ class CopyCheck:
         area, start = (self._source, SOURCE) if case.source >= SOURCE else (self._destination, DESTINATION)
         return area[case.source - start : case.source - start + case.size]
 
-    # Strings end: their NUL is put where the size says, behind it there is more text.
-    def _prepare(self, case: Case) -> bool:
+    def prepare(self, case: Case) -> bool:
+        """Put a string's NUL where the size says, more text being behind it; return whether memory is changed."""
         if self.contract.is_string and self._string_end(case) < SOURCE_END:
             self.emulator.write(self._string_end(case), b"\0")
         return self.contract.is_string

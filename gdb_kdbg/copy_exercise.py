@@ -120,11 +120,16 @@ class _Exercise:
         with self._emulator.tracing() as accesses:
             for case in cases:
                 if not self._is_given_up(case):
-                    accesses.clear()
-                    ending = self._emulator.call(self._routine.address, self._check.arguments(case))
-                    hidden = self._hidden(case, accesses) if ending.kind == RETURNED else ()
-                    self._findings.add(case, list(hidden), False)
+                    self._findings.add(case, list(self._hidden(case, self._traced(case, accesses))), False)
         self._check.stray()
+
+    def _traced(self, case: Case, accesses: list[Access]) -> Sequence[Access]:
+        accesses.clear()
+        is_changed = self._check.prepare(case)
+        ending = self._emulator.call(self._routine.address, self._check.arguments(case))
+        if is_changed or ending.kind != RETURNED:
+            self._check.stray()
+        return accesses if ending.kind == RETURNED else ()
 
     # What a comparison of bytes cannot see: writing back what was there, reading too much of a page that is there,
     # and what faults on a real processor only.
@@ -167,7 +172,7 @@ class _Exercise:
         now = time.monotonic()
         if now - self._told > _TELLS:
             self._told = now
-            share = 100 * self._findings.cases // max(self._total, 1)
+            share = min(100 * self._findings.cases // max(self._total, 1), 100)
             bar = "#" * (share // 5)
             self._tell(f"[{bar:<20}] {share} % of {self._total} cases")
 
@@ -207,6 +212,7 @@ class _Exercise:
         if not breach.place or breach.case.fault_side:
             return 0
         with self._emulator.tracing() as accesses:
+            self._check.prepare(breach.case)
             self._emulator.call(self._routine.address, self._check.arguments(breach.case))
         self._check.stray()
         hits = [a for a in accesses if a.is_write and a.address <= breach.place < a.address + a.size]

@@ -15,6 +15,7 @@ CONFORMS, BREAKS, UNDECIDABLE = "conforms", "breaks", "undecidable"
 _VECTOR = 16
 _KEYED_BY_TEXT = (REGISTER, LEAVES, NOT_RUN)
 _RANGES = 8
+_FIRST = (PAST, BEFORE, WRONG, MISSING)
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ class Findings:
 
     def told(self, culprit: Callable[[Breach], tuple[Optional[int], str]]) -> tuple[CopyBreach, ...]:
         """Return the breaches, the one with the smallest size first; `culprit` finds and names the instruction."""
-        groups = sorted(self._groups.values(), key=lambda group: (group.example.case.size, group.example.kind))
+        groups = sorted(self._groups.values(), key=lambda group: (group.example.case.size, _rank(group.example.kind)))
         return tuple(self._told(group, *culprit(group.example)) for group in groups)
 
     def _told(self, group: _Group, pc: Optional[int], by: str) -> CopyBreach:
@@ -171,6 +172,11 @@ def _example(breach: Breach) -> BreachExample:
         f"{case.fault_side} missing from byte {case.fault_at}" if case.fault_side else "",
         breach.text,
     )
+
+
+# What is written comes before what is read.
+def _rank(kind: str) -> int:
+    return _FIRST.index(kind) if kind in _FIRST else len(_FIRST)
 
 
 def ranges(numbers: Iterable[int]) -> str:

@@ -119,7 +119,7 @@ MISTAKES: tuple[Mistake, ...] = (
     Mistake("string_counts_its_end", "strncpy_from_user", VALUE, 1),
     Mistake("string_ended_past_size", "strncpy_from_user", PAST_END, 1),
     Mistake("string_reads_past_size", "strncpy_from_user", REMAINDER, 1),
-    Mistake("string_without_its_end", "strncpy_from_user", WRONG, 1),
+    Mistake("string_without_its_end", "strncpy_from_user", MISSING, 1),
 )
 
 # Each dies in its own way; which of two kinds is said does not matter.
