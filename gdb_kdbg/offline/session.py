@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import sys
-from typing import Mapping, NoReturn, Optional, Sequence
+from typing import TYPE_CHECKING, Mapping, NoReturn, Optional, Sequence
 
-from ..dumps.core import CoreTarget
 from ..errors import KdbgError, NotSupported, SymbolNotFound, TargetUnavailable
-from ..file_target import FileTarget
 from ..ranges import Range
 from ..registry import SETTINGS
-from ..scene import Scene
 from ..session import Guards
 from ..target import LiveTarget, Objfile, Target
 from ..units import Address, address
 from ..vtable_words import ADDRESS, VtablePointer
+
+# Cores, files, scenes: a command needs one of them, and each takes its time to import.
+if TYPE_CHECKING:
+    from ..scene import Scene
 
 
 class OfflineSession:
     """What commands are given outside GDB."""
 
     def __init__(self, core: Optional[str], files: Sequence[str], settings: Mapping[str, str]) -> None:
-        self._target = CoreTarget.open(core, files) if core else None
+        self._target = _core(core, files) if core else None
         self._files = tuple(files)
         self._settings = {setting.name: settings.get(setting.name, setting.default) for setting in SETTINGS}
         self.guards = Guards()
@@ -35,6 +36,8 @@ class OfflineSession:
     def files_target(self) -> Target:
         """The core dump, or the files that were named."""
         if self._target is None and self._files:
+            from ..file_target import FileTarget
+
             return FileTarget([Objfile(path, 0) for path in self._files])
         return self.target
 
@@ -43,6 +46,8 @@ class OfflineSession:
         return self._settings
 
     def scene(self) -> Scene:
+        from ..scene import Scene
+
         return Scene(self.target, self.settings, self.guards)
 
     def progress(self, text: str) -> None:
@@ -101,3 +106,9 @@ def _split(text: str) -> tuple[str, str, str]:
 
 def _needs_live() -> NoReturn:
     raise NotSupported("a core dump cannot be changed or run: this needs a live target in GDB")
+
+
+def _core(path: str, files: Sequence[str]) -> Target:
+    from ..dumps.core import CoreTarget
+
+    return CoreTarget.open(path, files)
