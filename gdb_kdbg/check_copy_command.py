@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+from dataclasses import replace
 from typing import Callable, Iterable, Mapping, Optional, Union
 
 from .blocks import read_available
