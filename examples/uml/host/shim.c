@@ -36,7 +36,7 @@ static uint64_t components_within(size_t length)
 {
     static uint64_t within;
     static size_t known_length;
-    unsigned size, offset, c, d;
+    unsigned size = 0, offset = 0, c, d;
 
     if (known_length != length) {
         within = 3;                     /* x87 and SSE, before the header */
