@@ -1,4 +1,4 @@
-"""The User-mode Linux kernel of examples/uml: built once and kept, booted with deadlines, killed with all its helpers."""
+"""The User-mode Linux kernel of examples/uml: built once and kept, booted with deadlines, killed with its helpers."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class Guest:
             assert found or not ended, f"the kernel ended before {pattern!r}:\n{self.console}"
             return found is not None
 
-        with support_failure(self):
+        with console_shown(self):
             support.wait_until(there, f"no {pattern!r} on the console")
         assert found is not None
         return found
@@ -144,7 +144,7 @@ class Guest:
 
 
 @contextlib.contextmanager
-def support_failure(guest: Guest) -> Iterator[None]:
+def console_shown(guest: Guest) -> Iterator[None]:
     """Show the console with what failed."""
     try:
         yield
@@ -190,10 +190,11 @@ def boot(
     directory.mkdir(parents=True, exist_ok=True)
     log = directory / "console.log"
     words: list[Any] = [EXAMPLE / "boot", *([run] if run is not None else []), *parameters]
+    added = {"KDBG_UML": str(kernel.directory), "KDBG_UML_RUN": str(directory), **(environment or {})}
     with log.open("wb") as output:
         process = subprocess.Popen(
             words, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
-            env={**os.environ, "KDBG_UML": str(kernel.directory), "KDBG_UML_RUN": str(directory), **(environment or {})},
+            env={**os.environ, **added},
         )  # fmt: skip
     try:
         guest = Guest(kernel, log, process)

@@ -123,11 +123,32 @@ def test_what_is_built_is_used_again() -> None:
 
 def test_another_machine_is_told_in_one_line(tmp_path: pathlib.Path) -> None:
     uname = tmp_path / "uname"
-    uname.write_text('#!/bin/sh\n[ "$1" = -m ] && echo aarch64 || /usr/bin/uname "$@"\n')
+    uname.write_text('#!/bin/sh\n[ "$1" = -m ] && echo aarch64 || echo Linux aarch64\n')
     uname.chmod(0o755)
     done = build(PATH=f"{tmp_path}:{os.environ['PATH']}", KDBG_UML=str(tmp_path / "uml"))
     assert done.returncode == uml.CANNOT_RUN
-    assert re.fullmatch(r"uml: cannot run here: .*aarch64.*\n|uml: cannot run here: .*\n", done.stderr)
+    assert done.stderr == "uml: cannot run here: this is Linux aarch64, not Linux x86_64\n"
+
+
+def test_a_host_without_ptrace_is_told_in_one_line(tmp_path: pathlib.Path) -> None:
+    uml.uml_kernel()
+    (tmp_path / "check").write_text("#!/bin/sh\necho 'ptrace: Operation not permitted'\nexit 1\n")
+    (tmp_path / "check").chmod(0o755)
+    done = build(KDBG_UML=str(tmp_path))
+    assert done.returncode == uml.CANNOT_RUN
+    assert done.stderr == (
+        "uml: cannot run here: this host does not permit what it needs: ptrace: Operation not permitted\n"
+    )
+
+
+def test_too_little_space_is_told_in_one_line(tmp_path: pathlib.Path) -> None:
+    uml.uml_kernel()
+    df = tmp_path / "df"
+    df.write_text("#!/bin/sh\necho Avail\necho 12M\n")
+    df.chmod(0o755)
+    done = build(PATH=f"{tmp_path}:{os.environ['PATH']}", KDBG_UML=str(tmp_path / "uml"))
+    assert done.returncode == uml.CANNOT_RUN
+    assert re.fullmatch(r"uml: cannot run here: .* has 12 MiB free, and 1500 are needed .*\n", done.stderr)
 
 
 def test_boot_without_a_kernel_says_what_makes_one(tmp_path: pathlib.Path) -> None:
@@ -137,3 +158,16 @@ def test_boot_without_a_kernel_says_what_makes_one(tmp_path: pathlib.Path) -> No
     )  # fmt: skip
     assert done.returncode == 1
     assert done.stderr == f"uml: there is no kernel in {tmp_path}; examples/uml/build makes one\n"
+
+
+def test_the_shim_sets_registers_where_the_host_has_more_of_them(tmp_path: pathlib.Path) -> None:
+    support.require("gcc")
+    kernel, program = uml.uml_kernel(), tmp_path / "registers"
+    support.run("gcc", "-O1", "-o", str(program), str(support.ROOT / "tests" / "programs" / "registers.c"))
+    host = int(support.run(str(kernel.directory / "check")))
+    shim = f"LD_PRELOAD={kernel.directory / 'shim.so'}"
+    if host > 832:
+        assert support.run(str(program), "832").startswith("refused")
+        assert support.run("env", shim, str(program), "832") == "set: the same\n"
+    assert support.run(str(program), str(host)) == "set: the same\n"
+    assert support.run("env", shim, str(program), str(host)) == "set: the same\n"
