@@ -159,11 +159,12 @@ def _readable_pieces(descriptor: int, read: Read) -> Iterator[bytes]:
 
 def _file_pieces(name: str, notices: List[str]) -> Iterator[bytes]:
     descriptor, position, wait = _opened(name), 0, _SHORT
+    last = b"\n"
     try:
         while True:
             piece = os.read(descriptor, PIECE)
             if piece:
-                position, wait = position + len(piece), _SHORT
+                position, wait, last = position + len(piece), _SHORT, piece
                 yield piece
                 continue
             change = _changed(name, descriptor, position)
@@ -172,11 +173,15 @@ def _file_pieces(name: str, notices: List[str]) -> Iterator[bytes]:
                 select.select([], [], [], wait)
                 wait = min(2 * wait, _LONG)
                 continue
+            # Between the last look and the change more may have been written to what was open.
+            while piece := os.read(descriptor, PIECE):
+                last = piece
+                yield piece
             notices.append(f"{shown(name)} was {change}: reading it from its start")
-            yield b"\n"
+            yield b"" if last.endswith(b"\n") else b"\n"
             other = _opened(name)
             os.close(descriptor)
-            descriptor, position = other, 0
+            descriptor, position, last = other, 0, b"\n"
     finally:
         os.close(descriptor)
 
