@@ -15,16 +15,19 @@ Parts = List[Part]
 _TEXT, _VALUE, _MEMBERS, _ITEMS = 200, 80, 24, 6
 # How many arguments the calls have that are met every day; of all others the six registers are shown.
 _CALLS = {
-    0: "getpid getppid getuid geteuid getgid getegid gettid fork vfork sched_yield pause setsid getpgrp sync rt_sigreturn",
-    1: "close exit exit_group brk dup pipe uname umask chdir fchdir unlink rmdir times sysinfo time alarm fsync fdatasync "
-       "set_tid_address getpgid getsid inotify_init1 epoll_create1",
-    2: "stat fstat lstat munmap access dup2 kill arch_prctl gettimeofday getrlimit setrlimit getrusage nanosleep getcwd "
-       "rename mkdir creat link symlink chmod fchmod truncate ftruncate clock_gettime clock_getres setpgid sigaltstack "
-       "tkill pipe2 listen shutdown statfs fstatfs set_robust_list eventfd2 timerfd_create memfd_create umount2",
-    3: "read write open lseek mprotect ioctl readv writev poll mincore madvise socket connect accept bind execve readlink "
-       "chown fchown lchown getdents getdents64 fcntl dup3 tgkill getrandom mkdirat unlinkat faccessat mknod",
-    4: "openat newfstatat readlinkat rt_sigaction rt_sigprocmask wait4 pread64 pwrite64 reboot sendfile clock_nanosleep "
-       "prlimit64 epoll_ctl epoll_wait accept4 socketpair utimensat renameat rseq ptrace",
+    0: "getpid getppid getuid geteuid getgid getegid gettid fork vfork sched_yield pause setsid getpgrp sync "
+       "rt_sigreturn",
+    1: "close exit exit_group brk dup pipe uname umask chdir fchdir unlink rmdir times sysinfo time alarm fsync "
+       "fdatasync set_tid_address getpgid getsid inotify_init1 epoll_create1",
+    2: "stat fstat lstat munmap access dup2 kill arch_prctl gettimeofday getrlimit setrlimit getrusage nanosleep "
+       "getcwd rename mkdir creat link symlink chmod fchmod truncate ftruncate clock_gettime clock_getres "
+       "setpgid sigaltstack tkill pipe2 listen shutdown statfs fstatfs set_robust_list eventfd2 timerfd_create "
+       "memfd_create umount2",
+    3: "read write open lseek mprotect ioctl readv writev poll mincore madvise socket connect accept bind execve "
+       "readlink chown fchown lchown getdents getdents64 fcntl dup3 tgkill getrandom mkdirat unlinkat faccessat "
+       "mknod",
+    4: "openat newfstatat readlinkat rt_sigaction rt_sigprocmask wait4 pread64 pwrite64 reboot sendfile "
+       "clock_nanosleep prlimit64 epoll_ctl epoll_wait accept4 socketpair utimensat renameat rseq ptrace",
     5: "clone select setsockopt getsockopt prctl waitid statx renameat2 linkat mount",
 }  # fmt: skip
 ARGUMENT_COUNTS = {name: count for count, names in _CALLS.items() for name in names.split()}
@@ -89,7 +92,9 @@ def _canary_check(view: View) -> Parts:
 
 
 def _page_fault(view: View) -> Parts:
-    area = f", {view.text('vma_type') if view.has('vma_type') else 'area'} {view.hex('vma_start')}-{view.hex('vma_end')}"
+    area = (
+        f", {view.text('vma_type') if view.has('vma_type') else 'area'} {view.hex('vma_start')}-{view.hex('vma_end')}"
+    )
     where = f" at {view.hex('vaddr')} ({view.text('reason')}), ip {view.code('ip')}"
     parts: Parts = [("page fault", "fault"), (where + (area if view.has("vma_start") else ""), "")]
     return parts if view.fields.get("resolved") is not False else [*parts, (": not resolved", "failure")]
@@ -102,7 +107,10 @@ def _signal_title(view: View) -> str:
 
 def _signal(view: View) -> Parts:
     handler = f", handler {view.code('handler')}" if view.has("handler") else ""
-    return [(f"--- {_signal_title(view)} ---", "signal"), (f" {view.text('action')}, ip {view.code('ip')}{handler}", "")]
+    return [
+        (f"--- {_signal_title(view)} ---", "signal"),
+        (f" {view.text('action')}, ip {view.code('ip')}{handler}", ""),
+    ]
 
 
 def _user_fault(view: View) -> Parts:
@@ -112,7 +120,9 @@ def _user_fault(view: View) -> Parts:
 
 def _process_exit(view: View) -> Parts:
     if view.fields.get("by_signal") is True:
-        return [(f"+++ killed by {signal_name((view.event.number('status') or 0) & 127)} +++", "failure")]
+        # Kernels give the signal itself, or what a shell shows.
+        status = abs(view.event.number("status") or 0)
+        return [(f"+++ killed by {signal_name(status - 128 if status > 128 else status)} +++", "failure")]
     return [(f"+++ exited with {view.text('status')} +++", "process")]
 
 
@@ -142,7 +152,12 @@ def _unimplemented(view: View) -> Parts:
 
 
 def _usercopy(view: View) -> Parts:
-    words = {"to_user": "copy to user", "from_user": "copy from user", "fill": "fill user", "read_cstr": "read user text"}
+    words = {
+        "to_user": "copy to user",
+        "from_user": "copy from user",
+        "fill": "fill user",
+        "read_cstr": "read user text",
+    }
     context = f" ({view.text('ctx')})" if view.has("ctx") else ""
     direction = words.get(view.text("dir"), view.text("dir"))
     return [(direction, "name"), (f" {view.hex('addr')}, {view.text('len')} bytes{context}", "")]
@@ -170,7 +185,9 @@ def _trace_dump(view: View) -> Parts:
 
 def _copy(view: View, entry: Mapping[str, Any]) -> str:
     size = view.value(entry.get("len", "?"))
-    return f"{view.hex_of(entry, 'dst')} <- {view.hex_of(entry, 'src')}, {size} bytes, from {view.code_of(entry, 'ret')}"
+    return (
+        f"{view.hex_of(entry, 'dst')} <- {view.hex_of(entry, 'src')}, {size} bytes, from {view.code_of(entry, 'ret')}"
+    )
 
 
 def _crash_report(view: View) -> Parts:
@@ -182,10 +199,17 @@ def _crash_report(view: View) -> Parts:
 
 def _profile(view: View) -> Parts:
     entries = sorted(view.items("entries"), key=lambda entry: -(number(entry.get("total_ns")) or 0))
-    top = ", ".join(f"{view.value(e.get('name', '?'))} {view.value(e.get('calls', '?'))} x {view.value(e.get('avg_ns', '?'))} ns"
-                    for e in entries[:_ITEMS])  # fmt: skip
+    top = ", ".join(_calls(view, entry) for entry in entries[:_ITEMS])
     what = "system calls" if view.event.type == "syscall_profile" else "spans"
-    return [("profile", "name"), (f" of {len(entries)} {what}, the longest in all: {top}" if top else f" of no {what}", "")]
+    return [
+        ("profile", "name"),
+        (f" of {len(entries)} {what}, the longest in all: {top}" if top else f" of no {what}", ""),
+    ]
+
+
+def _calls(view: View, entry: Mapping[str, Any]) -> str:
+    name, calls, time = (view.value(entry.get(key, "?")) for key in ("name", "calls", "avg_ns"))
+    return f"{name} {calls} x {time} ns"
 
 
 def _page_faults(view: View) -> Parts:

@@ -89,7 +89,8 @@ class _Members:
 
     def read(self, place: int, depth: int) -> Found:
         """Read the members from a place behind `{` on."""
-        source, fields = self._source, {}
+        source = self._source
+        fields: Object = {}
         closed = False
         while not closed:
             closing, member = _CLOSING.match(source, place), _MEMBER.match(source, place)

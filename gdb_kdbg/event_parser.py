@@ -1,7 +1,7 @@
 """From the bytes of a log to its events: undamaged lines by the thousand here, all others in `event_repair`.
 
-Lines that start with `DBG {` are parsed together. The others are looked at only if the block has more or fewer marks and
-ends of events than there are such lines.
+Lines that start with `DBG {` are parsed together. The others are looked at only if the block has more or fewer marks
+and ends of events than there are such lines.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from itertools import accumulate, repeat
 from typing import Any, Callable, Iterable, Iterator, List, NamedTuple, Optional, Sequence
 
 from .console_time import console_time
-from .event_json import Object, fast_loads, parse_all
+from .event_json import fast_loads, parse_all
 from .event_repair import Repairer
 from .event_sequence import SequenceNumbers
 from .events import TYPES, Account, Event, Tally

@@ -13,7 +13,7 @@ from .console_time import console_time
 from .event_lenient import Found, exact, lenient
 from .events import PARTIAL, REPAIRED, TYPES, Event, Tally
 
-_START = re.compile(r'DBG[ \t]*(?=\{)|(?=\{"type":"(?:' + "|".join(sorted(TYPES)) + r'))')
+_START = re.compile(r'DBG[ \t]*(?=\{)|(?=\{"type":"(?:' + "|".join(sorted(TYPES)) + r"))")
 # Where other text begins that a kernel printed into the middle of an event.
 _INTRUDER = re.compile(r"\x1b\[|<\d>\[|\[ {0,6}\d{1,8}\.\d{3,9}\]")
 _WAITING, _PATIENCE, _ATTEMPTS, _PIECES = 4, 16, 24, 1 << 16

@@ -6,9 +6,9 @@ A line is parts, each a text and its role; the roles are for colours: `time`, `p
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional
 
-from .errors_and_signals import LARGEST_ERROR, error_name, signal_name
+from .errors_and_signals import LARGEST_ERROR, error_name
 from .event_forms import ARGUMENT_COUNTS, FORMS, Parts, View
 from .events import Event, number
 from .units import safe_text

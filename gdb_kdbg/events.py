@@ -126,8 +126,10 @@ class Tally:
 
     def account(self, missing: int, restarts: int) -> Account:
         """Return the account so far."""
-        counts = (self.events, self.repaired, self.partial, self.unreadable, missing, restarts)
-        return Account(Count(self.lines), Size(self.size), *map(Count, counts), tuple(self._first))
+        return Account(
+            Count(self.lines), Size(self.size), Count(self.events), Count(self.repaired), Count(self.partial),
+            Count(self.unreadable), Count(missing), Count(restarts), tuple(self._first),
+        )  # fmt: skip
 
 
 class EventReader:

@@ -1,4 +1,4 @@
-"""Logs as pieces of bytes: files, also compressed by gzip, xz or zstd (told by their first bytes, not by their names)."""
+"""Logs as pieces of bytes: files, also compressed by gzip, xz or zstd, which their first bytes tell."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import shutil
 import stat
 import subprocess
 import zlib
+from io import FileIO
 from typing import IO, Any, Iterator
 
 from .errors import BadFile, KdbgError
@@ -25,8 +26,12 @@ def open_log(path: str) -> Iterator[bytes]:
     Raises BadFile if it cannot be opened, and later where compressed data is damaged; what stands before is given.
     """
     file = open_file(path)
-    start = file.read(6)
-    file.seek(0)
+    try:
+        start = file.read(6)
+        file.seek(0)
+    except OSError as error:
+        file.close()
+        raise BadFile(f"cannot read {shown(path)}: {error.strerror}") from None
     if start[:4] == _ZSTD:
         return _zstd(file, path)
     if start[:2] == _GZIP or start == _XZ:
@@ -34,12 +39,12 @@ def open_log(path: str) -> Iterator[bytes]:
     return _pieces(file, path)
 
 
-def open_file(path: str) -> IO[bytes]:
+def open_file(path: str) -> FileIO:
     """Open a regular file, or raise BadFile."""
     try:
         if stat.S_ISDIR(os.stat(path).st_mode):
             raise BadFile(f"{shown(path)} is a directory: name a log")
-        return open(path, "rb", buffering=0)
+        return FileIO(path)
     except (OSError, ValueError) as error:
         raise BadFile(f"cannot open {shown(path)}: {getattr(error, 'strerror', None) or error}") from None
 
@@ -51,7 +56,7 @@ def is_compressed(path: str) -> bool:
     return start[:4] == _ZSTD or start[:2] == _GZIP or start == _XZ
 
 
-def _pieces(file: IO[bytes], path: str) -> Iterator[bytes]:
+def _pieces(file: FileIO, path: str) -> Iterator[bytes]:
     with file:
         try:
             while piece := file.read(PIECE):
@@ -60,7 +65,7 @@ def _pieces(file: IO[bytes], path: str) -> Iterator[bytes]:
             raise BadFile(f"cannot read {shown(path)}: {error.strerror}") from None
 
 
-def _decompressed(file: IO[bytes], path: str, is_xz: bool) -> Iterator[bytes]:
+def _decompressed(file: FileIO, path: str, is_xz: bool) -> Iterator[bytes]:
     import gzip
     import lzma
 
@@ -78,7 +83,7 @@ def _unpacking(path: str, *errors: Any) -> Iterator[None]:
         raise BadFile(_ENDED.format(shown(path), error)) from None
 
 
-def _zstd(file: IO[bytes], path: str) -> Iterator[bytes]:
+def _zstd(file: FileIO, path: str) -> Iterator[bytes]:
     try:
         import zstandard
     except ImportError:
@@ -86,14 +91,14 @@ def _zstd(file: IO[bytes], path: str) -> Iterator[bytes]:
     return _by_library(file, path, zstandard)
 
 
-def _by_library(file: IO[bytes], path: str, zstandard: Any) -> Iterator[bytes]:
+def _by_library(file: FileIO, path: str, zstandard: Any) -> Iterator[bytes]:
     with file, _unpacking(path, zstandard.ZstdError):
-        with zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True) as opened:
-            while piece := opened.read(PIECE):
-                yield piece
+        opened = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
+        while piece := opened.read(PIECE):
+            yield piece
 
 
-def _by_program(file: IO[bytes], path: str) -> Iterator[bytes]:
+def _by_program(file: FileIO, path: str) -> Iterator[bytes]:
     program = shutil.which("zstd")
     if program is None:
         file.close()
@@ -101,7 +106,7 @@ def _by_program(file: IO[bytes], path: str) -> Iterator[bytes]:
     return _from_program(program, file, path)
 
 
-def _from_program(program: str, file: IO[bytes], path: str) -> Iterator[bytes]:
+def _from_program(program: str, file: FileIO, path: str) -> Iterator[bytes]:
     command = [program, "-dcq"]
     with file, subprocess.Popen(command, stdin=file, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None and process.stderr is not None

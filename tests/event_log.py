@@ -180,13 +180,19 @@ class Events:
                 "avg_ns": 196, "min_ns": 180, "max_ns": 350}  # fmt: skip
 
     def _syscall_profile(self) -> dict[str, Any]:
-        return {"tsc_freq_hz": 2_400_000_000, "entries": [{"nr": n, **self._profile(NAMES[n])} for n in range(0, 60, 9)]}
+        return {
+            "tsc_freq_hz": 2_400_000_000,
+            "entries": [{"nr": n, **self._profile(NAMES[n])} for n in range(0, 60, 9)],
+        }
 
     def _page_faults(self) -> dict[str, Any]:
         return {"count": self.random.randrange(1 << 20), "total_ns": self.random.randrange(1 << 40), "avg_ns": 900}
 
     def _span_profile(self) -> dict[str, Any]:
-        return {"tsc_freq_hz": 2_400_000_000, "entries": [{"id": n, **self._profile(f"exec.step{n}")} for n in range(5)]}
+        return {
+            "tsc_freq_hz": 2_400_000_000,
+            "entries": [{"id": n, **self._profile(f"exec.step{n}")} for n in range(5)],
+        }
 
     def _htrace(self) -> dict[str, Any]:
         return {"cpu": self.random.randrange(4), "tsc": self.random.getrandbits(48), "id": 16, "name": "page_fault",
@@ -207,7 +213,8 @@ WEIGHTS = {
 }  # fmt: skip
 NOISE = (
     b"", b"/ # ls -l /proc", b"[    1.234567] virtio-net: MAC address is 52:54:00:12:34:56", b"init: started",
-    b"\x1b[32mOK\x1b[0m mounted devtmpfs", "caf\u00e9 \u2713 done".encode(), b"total 0", b"warning: clock skew detected",
+    b"\x1b[32mOK\x1b[0m mounted devtmpfs", "caf\u00e9 \u2713 done".encode(), b"total 0",
+    b"warning: clock skew detected",
     b"drwxr-xr-x    2 root     root             0 Jan  1 00:00 bin", b"gcc -O2 -c main.c -o main.o",
     b"addr:0x41,0x42 (not an event)", b"/ # ", b"trace: switching to process 12 (busybox), fs_base=0x410000",
 )  # fmt: skip
@@ -322,5 +329,3 @@ def write(path: pathlib.Path, size: int, seed: int = 1, **options: Any) -> int:
             written += len(raw)
             count += sum(len(line.events) for line in lines)
     return count
-
-

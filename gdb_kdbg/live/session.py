@@ -12,6 +12,7 @@ from ..ranges import Range
 from ..ring_layout import parse_wish
 from ..scene import Note, Scene
 from ..session import Guards
+from ..symbols import Symbols
 from ..syscalls import EXIT, SystemCallChecker, find_path
 from ..target import LiveTarget, Target
 from ..units import Address
@@ -46,6 +47,12 @@ class GdbSession:
         if gdb.selected_thread() is not None:
             return self.target
         return FileTarget(loaded_objfiles())
+
+    def loaded_symbols(self) -> Optional[Symbols]:
+        return self._target.symbols_now()
+
+    def standard_input(self) -> int:
+        raise NotSupported("standard input is GDB's own here: name a file, a socket or a terminal")
 
     @property
     def settings(self) -> Mapping[str, str]:
