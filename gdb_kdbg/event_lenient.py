@@ -17,8 +17,9 @@ _KEY = r'"[A-Za-z_][\w.]{0,63}"\s*:'
 _MEMBER = re.compile(rf"\s*({_KEY})\s*")
 _NEXT = re.compile(rf",(?=\s*{_KEY})")
 _COMMA, _CLOSING = re.compile(r"\s*,"), re.compile(r"\s*\}")
-_TEXT_END = re.compile(rf'(?<!\\)"(?=\s*(?:,\s*{_KEY}|[}}\]]+\s*(?:,\s*[{{"]|$|[^\w"\s])))')
-_SCALAR = re.compile(r"(?:-?(?:0|[1-9]\d{0,39})(?:\.\d{1,40})?|true|false|null)(?=\s*[,}\]])")
+# Kernels put no blank behind a comma, so a quote there begins a member even if that is damaged.
+_TEXT_END = re.compile(r'(?<!\\)"(?=,"|\s*(?:,\s*"?[A-Za-z_][\w.]{0,63}"\s*:|[}\]]+\s*(?:,\s*[{"]|$|[^\w"\s])))')
+_SCALAR = re.compile(r"(?:-?(?:0|[1-9]\d{0,39})(?:\.\d{1,40})?|0[xX][0-9a-fA-F]{1,40}|true|false|null)(?=\s*[,}\]])")
 _ENDS = {"[": re.compile(r"\](?=\s*[,}])"), "{": re.compile(r'\}(?=\s*,\s*"|\s*\})')}
 _FLAT = re.compile(r"\{[^{}]*\}")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]+")
@@ -52,7 +53,9 @@ def exact(text: str) -> Optional[Found]:
     if found is not None or quoted.isprintable():
         return found
     found = _decoded(quoted, _LOOSE, "control characters")
-    return found or _decoded(hex_quoted(_without_controls(readable)), _STRICT, "control characters")
+    if found is not None and all(map(str.isprintable, found.fields)):
+        return found
+    return _decoded(hex_quoted(_without_controls(readable)), _STRICT, "control characters")
 
 
 def lenient(text: str) -> Found:
@@ -110,22 +113,28 @@ class _Members:
         closed = closed or source.rstrip().endswith("}")
         return Found(fields, rest, " and ".join(sorted(self._repairs)), tuple(self._lost), closed)
 
+    # Whether it could be read; then `_end` is behind it.
     def _member(self, member: re.Match[str], fields: Object, depth: int) -> bool:
         place, name = member.end(), _name(member)
         start = self._source[place : place + 1]
-        value: Any = None
         if start == '"':
-            value = self._text(place, name)
-        elif start in ("[", "{") and start:
+            value: Any = self._text(place, name)
+        elif start and start in "[{":
             value = self._container(place, name, depth)
         else:
-            scalar = _SCALAR.match(self._source, place)
-            if scalar is None:
-                return False
-            value, self._end = _STRICT.decode(scalar[0]), scalar.end()
-        if value is not None or start not in ('"', "[", "{"):
+            return self._scalar(place, name, fields)
+        if value is not None:
             fields.setdefault(name, value)
-        return value is not None or start not in ('"', "[", "{")
+        return value is not None
+
+    def _scalar(self, place: int, name: str, fields: Object) -> bool:
+        scalar = _SCALAR.match(self._source, place)
+        if scalar is None:
+            return False
+        # A quote too few leaves hex behind it bare.
+        fields.setdefault(name, scalar[0] if scalar[0][1:2] in ("x", "X") else _STRICT.decode(scalar[0]))
+        self._end = scalar.end()
+        return True
 
     def _text(self, place: int, name: str) -> Optional[str]:
         end = _TEXT_END.search(self._source, place + 1)

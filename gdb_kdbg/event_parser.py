@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import re
 from functools import partial
 from itertools import accumulate, repeat
 from typing import Any, Callable, Iterable, Iterator, List, NamedTuple, Optional, Sequence
@@ -20,6 +21,7 @@ from .events import TYPES, Account, Event, Tally
 
 _MARK = b"DBG {"
 _BARE = b'{"type":"'
+_KNOWN = re.compile(_BARE + b"(?:" + "|".join(sorted(TYPES)).encode() + b")")
 # The longest events, of 32 records or 512 system calls, have 64 KiB; a longer line is cut here.
 _LONGEST = 1 << 20
 # What is made of a part this size still fits into a processor's cache; parts of 4 MiB take half as long again.
@@ -198,12 +200,11 @@ def _odd_rows(
 def _stamped(text: bytes) -> Optional[tuple[bytes, Optional[float]]]:
     at = text.find(_MARK)
     if at < 0:
-        is_known = text.startswith(_BARE) and text[len(_BARE) :].split(b'"', 1)[0].decode("latin-1") in TYPES
-        return (b"DBG " + text, None) if is_known else None
+        return (b"DBG " + text, None) if _KNOWN.match(text) else None
     time, other = console_time(text[:at].decode("latin-1"))
     return None if other else (text[at:], time)
 
 
 # Braces in pairs: an object of someone else's, not the rest of an event.
 def _is_foreign(text: bytes) -> bool:
-    return text.count(b"{") >= text.count(b"}") and _BARE not in text
+    return text.count(b"{") >= text.count(b"}") and _KNOWN.search(text) is None

@@ -115,10 +115,10 @@ class Repairer:
         for following in range(index + 1, min(index + 2 + _EXTENSIONS, len(starts) + 1)):
             found = exact(text[at : min(_end(text, starts, following), at + _LONGEST)])
             if found is not None:
-                return found, following
-        found = lenient(text[at : min(_end(text, starts, index + 1), at + _LONGEST)])
-        has_type = isinstance(found.fields.get("type"), str)
-        return found if found.closed and has_type else None, index + 1
+                # A quote in a name may have ended the object too early; then its members go on behind it.
+                other = _loosely(text[at : _end(text, starts, following)]) if '":' in found.rest else None
+                return other if other and not other.lost and not other.rest.strip() else found, following
+        return _loosely(text[at : min(_end(text, starts, index + 1), at + _LONGEST)]), index + 1
 
     def _made(self, found: Found, line: int, offset: int, time: Optional[float], circumstance: str) -> Event:
         repair = "; ".join(filter(None, (found.repair, circumstance)))
@@ -183,4 +183,11 @@ def _joined(torn: _Torn, text: str) -> Optional[Found]:
     starts = [torn.text, torn.text + "".join(torn.pieces)] if torn.pieces else [torn.text]
     if intruder is not None:
         starts.append(torn.text[: intruder.start()])
-    return next((found for start in starts if (found := exact(start + text)) is not None), None)
+    joined = [found for start in starts if (found := exact(start + text)) is not None]
+    # What came between belongs to the event if it has members of it.
+    return max(joined, key=lambda found: len(found.fields), default=None)
+
+
+def _loosely(text: str) -> Optional[Found]:
+    found = lenient(text)
+    return found if found.closed and isinstance(found.fields.get("type"), str) else None
