@@ -85,9 +85,8 @@ class EventStream:
         with contextlib.suppress(KeyboardInterrupt):
             for batch in self._reader.batches():
                 self._names.note(batch)
-                found = self._counted(self._wanted.take(batch))
-                if not batch:
-                    found = [*self._news(), *self._counted(self._wanted.pause())]
+                wanted = self._wanted.take(batch) if batch else self._wanted.pause()
+                found = [*self._news(), *self._counted(wanted)]
                 if found or not batch:
                     yield found
                 if found and not batch:
