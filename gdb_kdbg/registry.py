@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Run = Callable[[Session, Any], object]
 
-MODULES = ("status", "ring", "canary", "watch", "got", "reloc", "symbol", "vtable", "check_copy", "why")
+MODULES = ("status", "ring", "canary", "watch", "got", "reloc", "symbol", "vtable", "check_copy", "events", "why")
 
 
 # Choices longer than this are listed below the option and not in the usage line.
@@ -89,7 +89,8 @@ class Example:
 class Command:
     """A declared command: its words, its arguments and the function that computes its result.
 
-    `run(session, options)` returns a result dataclass and never prints. `live` marks a command that needs a
+    `run(session, options)` returns a result dataclass, or a stream of rows that come bit by bit (see
+    render/stream.py), and never prints. `live` marks a command that needs a
     program which can run; such a command is no part of the outside program.
     """
 

@@ -10,6 +10,7 @@ from .units import Address, Word
 
 if TYPE_CHECKING:
     from .scene import Scene
+    from .symbols import Symbols
     from .vtable_words import VtablePointer
 
 # What tells one process from another: the root of its page tables (0 natively) and its fs_base.
@@ -48,6 +49,14 @@ class Session(Protocol):
 
     def files_target(self) -> Target:
         """The target, or where no program runs the loaded files alone (kind `file`), or raise TargetUnavailable."""
+        ...
+
+    def loaded_symbols(self) -> Optional[Symbols]:
+        """The symbols of the loaded files, also while the program runs; None without files."""
+        ...
+
+    def standard_input(self) -> int:
+        """The descriptor of standard input, or raise NotSupported where that is not for commands."""
         ...
 
     @property

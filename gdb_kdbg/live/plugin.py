@@ -16,11 +16,7 @@ if TYPE_CHECKING:
 
     from .session import GdbSession
 
-_COLOURS = {
-    "verdict": {"corrupted": "31;1", "intact": "32", "unset": "33", "unknown": "33"},
-    "problem": {"": "33"},
-    "summary": {"": "1"},
-}
+_COLOURS = {"corrupted": "31;1", "intact": "32", "unset": "33", "unknown": "33"}
 
 
 class _Plugin:
@@ -60,15 +56,22 @@ class _Plugin:
             raise gdb.GdbError(f"kdbg: {str(error).strip().rstrip('.')}") from None
 
     def _print(self, name: str, result: object) -> None:
-        if gdb.parameter("kdbg format") == "json":
+        from ..render.stream import Stream, stream_to_json, stream_to_text
+
+        if isinstance(result, Stream):
+            is_json = gdb.parameter("kdbg format") == "json"
+            for chunk in stream_to_json(name, result) if is_json else stream_to_text(result, styled):
+                gdb.write(chunk)
+                if not chunk:
+                    gdb.flush()
+        elif gdb.parameter("kdbg format") == "json":
             from ..render.json import to_json
 
-            text = to_json(name, result)
+            print(to_json(name, result))
         else:
             from ..render.table import to_text
 
-            text = to_text(result, styled)
-        print(text)
+            print(to_text(result, styled))
 
     def _on_continue(self, event: object) -> None:
         self.session.going_on()
@@ -104,8 +107,9 @@ def styled(text: str, role: str) -> str:
     """Colour a text by its role where GDB styles its own output and the terminal wants it."""
     if not gdb.parameter("style enabled") or "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb":
         return text
-    codes = _COLOURS.get(role, {})
-    code = codes.get(text, codes.get("", ""))
+    from ..render.stream import COLOURS
+
+    code = _COLOURS.get(text, "") if role == "verdict" else COLOURS.get(role, "")
     return f"\x1b[{code}m{text}\x1b[0m" if code else text
 
 

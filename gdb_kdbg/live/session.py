@@ -8,6 +8,11 @@ import gdb
 
 from ..errors import KdbgError, NotSupported
 from ..session import Guards
+<<<<<<< HEAD
+=======
+from ..symbols import Symbols
+from ..syscalls import EXIT, SystemCallChecker, find_path
+>>>>>>> 4803fb6f8b84823f729ad46a3bd18c0f53ecb611
 from ..target import LiveTarget, Target
 from ..units import Address
 from .guest_dumps import GuestDumps
@@ -47,6 +52,12 @@ class GdbSession:
         from .objfiles import loaded_objfiles
 
         return FileTarget(loaded_objfiles())
+
+    def loaded_symbols(self) -> Optional[Symbols]:
+        return self._target.symbols_now()
+
+    def standard_input(self) -> int:
+        raise NotSupported("standard input is GDB's own here: name a file, a socket or a terminal")
 
     @property
     def settings(self) -> Mapping[str, str]:

@@ -13,7 +13,7 @@ from ..errors import KdbgError, MemoryFault, TargetUnavailable
 from ..symbols import Symbols
 from ..target import ArrayType, Frame, Location, Objfile, Signal, Symbol
 from ..units import ADDRESS_MASK, Address, Size
-from .objfiles import Loaded, find_loaded
+from .objfiles import Loaded, find_loaded, loaded_objfiles
 from .types import array_type
 
 _FRAME_REGISTERS = ("rbp", "rsp")
@@ -51,6 +51,7 @@ class GdbTarget:
     def __init__(self) -> None:
         self._symbols: Optional[Symbols] = None
         self._symbols_key: object = None
+        self._last_symbols: Optional[Symbols] = None
         self._loaded = Loaded(())
         self._auxiliary: Optional[Mapping[int, int]] = None
         self._locations: dict[int, Optional[Location]] = {}
@@ -132,10 +133,21 @@ class GdbTarget:
             self._symbols = Symbols(self._loaded.objfiles)
         return self._symbols
 
+    def symbols_now(self) -> Optional[Symbols]:
+        """The symbols for use while the program may run: no memory is read then, what was known last counts."""
+        thread = gdb.selected_thread()
+        if thread is not None and thread.is_valid() and not thread.is_running():
+            return self.symbols
+        if self._symbols is None and self._last_symbols is None:
+            objfiles = loaded_objfiles()
+            return Symbols(objfiles) if objfiles else None
+        return self._symbols or self._last_symbols
+
     def going_on(self) -> None:
         """Forget what the program may change when it runs."""
         self._auxiliary = None
         if self._loaded.may_change:
+            self._last_symbols = self._symbols or self._last_symbols
             self._symbols = None
 
     def symbol(self, name: str) -> Optional[Symbol]:

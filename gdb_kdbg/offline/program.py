@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from typing import Optional, Sequence
+from typing import Iterator, Optional, Sequence
 
 from ..arguments import add_outside
 from ..errors import KdbgError
 from ..registry import SETTINGS, Command, commands
 from ..render.json import error_to_json, to_json
+from ..render.stream import COLOURS, Stream, stream_to_json, stream_to_text
 from ..render.table import Style, plain, to_text
 from .session import OfflineSession
 
@@ -22,7 +23,10 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     known = {command.name: command for command in commands() if not command.live}
     options = _parse(_parser(known), arguments)
     try:
-        print(_run(known[options.command], options))
+        for chunk in _run(known[options.command], options):
+            sys.stdout.write(chunk)
+            if not chunk:
+                sys.stdout.flush()
     except KdbgError as error:
         if options.format == "json":
             print(error_to_json(options.command, str(error)))
@@ -51,10 +55,16 @@ def _parse(parser: argparse.ArgumentParser, arguments: Optional[Sequence[str]]) 
     return options
 
 
-def _run(command: Command, options: argparse.Namespace) -> str:
+# Text in chunks, an empty one where all of it should be seen.
+def _run(command: Command, options: argparse.Namespace) -> Iterator[str]:
     session = OfflineSession(options.core, options.files, _settings(options.set))
     result = command.run(session, options)
-    return to_json(command.name, result) if options.format == "json" else to_text(result, _style())
+    if isinstance(result, Stream):
+        as_json = options.format == "json"
+        yield from stream_to_json(command.name, result) if as_json else stream_to_text(result, _style())
+    else:
+        yield to_json(command.name, result) if options.format == "json" else to_text(result, _style())
+        yield "\n"
 
 
 def _parser(known: dict[str, Command]) -> argparse.ArgumentParser:
@@ -97,5 +107,5 @@ def _style() -> Style:
 
 
 def _coloured(text: str, role: str) -> str:
-    code = _COLOURS.get(text, "") if role == "verdict" else {"problem": "33", "summary": "1"}.get(role, "")
+    code = _COLOURS.get(text, "") if role == "verdict" else COLOURS.get(role, "")
     return f"\x1b[{code}m{text}\x1b[0m" if code else text

@@ -9,6 +9,7 @@ from ..errors import KdbgError, NotSupported, SymbolNotFound, TargetUnavailable
 from ..ranges import Range
 from ..registry import SETTINGS
 from ..session import Guards
+from ..symbols import Symbols
 from ..target import LiveTarget, Objfile, Target
 from ..units import Address, address
 from ..vtable_words import ADDRESS, VtablePointer
@@ -40,6 +41,14 @@ class OfflineSession:
 
             return FileTarget([Objfile(path, 0) for path in self._files])
         return self.target
+
+    def loaded_symbols(self) -> Optional[Symbols]:
+        if self._target is None and not self._files:
+            return None
+        return Symbols(tuple(self.files_target().objfiles()))
+
+    def standard_input(self) -> int:
+        return sys.stdin.fileno()
 
     @property
     def settings(self) -> Mapping[str, str]:

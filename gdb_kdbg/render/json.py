@@ -29,6 +29,11 @@ def error_to_json(command: str, message: str) -> str:
     return json.dumps({"schema": SCHEMA, "command": command, "data": None, "problems": [message]})
 
 
+def plain_records(records: Sequence[Any]) -> Sequence[Any]:
+    """Return records, which may be of several classes, as what `json.dumps` takes."""
+    return _all_plain(list(records), False) if records else ()
+
+
 def _plain(value: Any, is_hexadecimal: bool) -> Any:
     if is_record(value):
         return _objects([value])[0]

@@ -9,6 +9,7 @@ from gdb_kdbg.errors import MemoryFault, NotSupported, SymbolNotFound, TargetUna
 from gdb_kdbg.ranges import Range
 from gdb_kdbg.scene import Note, Scene
 from gdb_kdbg.session import Guards
+from gdb_kdbg.symbols import Symbols
 from gdb_kdbg.target import ArrayType, Frame, LiveTarget, Location, Objfile, Signal, Symbol, Target
 from gdb_kdbg.units import Address, Count, Size
 from gdb_kdbg.vtable_words import ADDRESS, VtablePointer
@@ -166,6 +167,12 @@ class FakeSession:
 
     def files_target(self) -> Target:
         return self.target
+
+    def loaded_symbols(self) -> Optional[Symbols]:
+        return None
+
+    def standard_input(self) -> int:
+        raise NotSupported("standard input is GDB's own here: name a file, a socket or a terminal")
 
     def progress(self, text: str) -> None:
         pass

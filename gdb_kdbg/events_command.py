@@ -1,0 +1,152 @@
+"""What `kdbg events` does: a stream of events, as they come."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Union
+
+from .demangle import demangle
+from .event_filter import Wanted
+from .event_text import EventLines
+from .events import Event, EventReader, Unreadable
+from .log_follow import GrowingLog, follow, is_stream, of_descriptor
+from .log_source import open_log
+from .units import Count, Size, is_kernel_half, shown
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from .session import Session
+    from .symbols import Symbols
+
+_IN_JSON: Dict[str, Any] = {"text": False}
+_NAME = 120
+
+
+class Notice(NamedTuple):
+    """What happened to the log while it was followed."""
+
+    notice: str
+
+
+Row = Union[Event, Notice]
+
+
+@dataclass(frozen=True)
+class EventsReport:
+    """The end of a stream of events: how many were shown, and what became of the lines of the log."""
+
+    shown: Count = field(metadata=_IN_JSON)
+    lines: Count = field(metadata=_IN_JSON)
+    size: Size = field(metadata=_IN_JSON)
+    events: Count = field(metadata=_IN_JSON)
+    repaired: Count = field(metadata=_IN_JSON)
+    partial: Count = field(metadata=_IN_JSON)
+    unreadable: Count = field(metadata=_IN_JSON)
+    missing: Count = field(metadata=_IN_JSON)
+    restarts: Count = field(metadata=_IN_JSON)
+    first_unreadable: tuple[Unreadable, ...] = field(metadata=_IN_JSON)
+    problems: tuple[str, ...]
+
+
+class EventStream:
+    """The events that are wanted, in lists as they come; an empty list says that there is nothing right now."""
+
+    def __init__(self, pieces: Iterable[bytes], wanted: Wanted, names: AddressNames) -> None:
+        self._reader = EventReader(pieces)
+        self._notices = pieces.notices if isinstance(pieces, GrowingLog) else []
+        self._wanted = wanted
+        self._names = names
+        self._lines = EventLines(names)
+        self._shown = 0
+        self.rows = self._rows()
+
+    def texts(self, rows: Sequence[Row]) -> Iterator[list[tuple[str, str]]]:
+        """Return lines for a person, each of parts: text and role. For no rows: what was held back until now."""
+        for row in rows:
+            if isinstance(row, Event):
+                yield from self._lines.lines(row)
+            else:
+                yield [(f"kdbg: {row.notice}", "problem")]
+        if not rows:
+            yield from self._lines.flush()
+
+    def end(self) -> EventsReport:
+        """Return what there is to say when the stream has ended."""
+        account = self._reader.account()
+        values = {name: getattr(account, name) for name in EventsReport.__dataclass_fields__ if hasattr(account, name)}
+        return EventsReport(**{**values, "shown": Count(self._shown),
+                               "problems": (*self._wanted.problems(), *account.problems)})  # fmt: skip
+
+    # Ctrl-C is how following a log ends; what is wrong with the log is still told.
+    def _rows(self) -> Iterator[List[Row]]:
+        with contextlib.suppress(KeyboardInterrupt):
+            for batch in self._reader.batches():
+                self._names.note(batch)
+                wanted = self._wanted.take(batch) if batch else self._wanted.pause()
+                found = [*self._news(), *self._counted(wanted)]
+                if found or not batch:
+                    yield found
+                if found and not batch:
+                    yield []
+        yield [*self._counted(self._wanted.pause()), *self._news()]
+        yield []
+
+    def _counted(self, events: List[Event]) -> List[Row]:
+        self._shown += len(events)
+        return [*events]
+
+    def _news(self) -> List[Row]:
+        news: List[Row] = [Notice(text) for text in self._notices]
+        self._notices.clear()
+        return news
+
+
+class AddressNames:
+    """Names of code. Programs of a kernel share their addresses, so one is named only by the file of its program."""
+
+    def __init__(self, symbols: Optional[Symbols]) -> None:
+        self._symbols = symbols
+        self._programs: Dict[Optional[int], str] = {}
+
+    def note(self, events: Iterable[Event]) -> None:
+        """Learn from the events which program a process runs."""
+        if self._symbols is None:
+            return
+        for event in events:
+            if event.type == "process_exec":
+                self._programs[event.pid] = os.path.basename(str(event.fields.get("argv0", "")))
+            elif event.type == "process_fork" and event.pid in self._programs:
+                child = event.number("child_pid")
+                self._programs[child] = self._programs[event.pid]
+
+    def __call__(self, address: int, pid: Optional[int]) -> str:
+        """Return `<function+0x12>`, or nothing if that is not certain."""
+        found = self._symbols.name_at(address) if self._symbols is not None else None
+        if found is None:
+            return ""
+        name, offset, objfile = found
+        if not is_kernel_half(address) and not self._runs(pid, objfile.path, address):
+            return ""
+        text = shown(demangle(name))[:_NAME]
+        return f"<{text}+{offset:#x}>" if offset else f"<{text}>"
+
+    def _runs(self, pid: Optional[int], path: str, address: int) -> bool:
+        program = self._programs.get(pid)
+        if program is not None:
+            return program == os.path.basename(path)
+        return self._symbols is not None and len(list(self._symbols.holders(address))) == 1
+
+
+def show_events(session: Session, options: Namespace) -> EventStream:
+    """Open the log and return its events as a stream; raise KdbgError if it cannot be opened."""
+    wanted = Wanted(options.type, options.pid, options.since, options.last)
+    return EventStream(_opened(session, options.log, options.follow), wanted, AddressNames(session.loaded_symbols()))
+
+
+def _opened(session: Session, name: str, goes_on: bool) -> Iterable[bytes]:
+    if name == "-":
+        return of_descriptor(session.standard_input(), "standard input")
+    return follow(name) if goes_on or is_stream(name) else open_log(name)

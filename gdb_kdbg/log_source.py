@@ -1,0 +1,120 @@
+"""Logs as pieces of bytes: files, also compressed by gzip, xz or zstd, which their first bytes tell."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import stat
+import subprocess
+import zlib
+from io import FileIO
+from typing import IO, Any, Iterator
+
+from .errors import BadFile, KdbgError
+from .units import shown
+
+# Small enough that what is made of a piece stays in a processor's cache.
+PIECE = 1 << 18
+_GZIP, _XZ, _ZSTD = b"\x1f\x8b", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd"
+_ENDED = "{}: damaged, or it ends too soon: {}"
+
+
+def open_log(path: str) -> Iterator[bytes]:
+    """Open a log and return its bytes in pieces, uncompressed.
+
+    Raises BadFile if it cannot be opened, and later where compressed data is damaged; what stands before is given.
+    """
+    file = open_file(path)
+    try:
+        start = file.read(6)
+        file.seek(0)
+    except OSError as error:
+        file.close()
+        raise BadFile(f"cannot read {shown(path)}: {error.strerror}") from None
+    if start[:4] == _ZSTD:
+        return _zstd(file, path)
+    if start[:2] == _GZIP or start == _XZ:
+        return _decompressed(file, path, start == _XZ)
+    return _pieces(file, path)
+
+
+def open_file(path: str) -> FileIO:
+    """Open a regular file, or raise BadFile."""
+    try:
+        if stat.S_ISDIR(os.stat(path).st_mode):
+            raise BadFile(f"{shown(path)} is a directory: name a log")
+        return FileIO(path)
+    except (OSError, ValueError) as error:
+        raise BadFile(f"cannot open {shown(path)}: {getattr(error, 'strerror', None) or error}") from None
+
+
+def is_compressed(path: str) -> bool:
+    """Tell whether a file starts as compressed ones do."""
+    with open_file(path) as file:
+        start = file.read(6)
+    return start[:4] == _ZSTD or start[:2] == _GZIP or start == _XZ
+
+
+def _pieces(file: FileIO, path: str) -> Iterator[bytes]:
+    with file:
+        try:
+            while piece := file.read(PIECE):
+                yield piece
+        except OSError as error:
+            raise BadFile(f"cannot read {shown(path)}: {error.strerror}") from None
+
+
+def _decompressed(file: FileIO, path: str, is_xz: bool) -> Iterator[bytes]:
+    import gzip
+    import lzma
+
+    with file, _unpacking(path, lzma.LZMAError):
+        opened: IO[bytes] = lzma.LZMAFile(file) if is_xz else gzip.GzipFile(fileobj=file)  # type: ignore[assignment]
+        while piece := opened.read(PIECE):
+            yield piece
+
+
+@contextlib.contextmanager
+def _unpacking(path: str, *errors: Any) -> Iterator[None]:
+    try:
+        yield
+    except (EOFError, OSError, zlib.error, *errors) as error:
+        raise BadFile(_ENDED.format(shown(path), error)) from None
+
+
+def _zstd(file: FileIO, path: str) -> Iterator[bytes]:
+    try:
+        import zstandard
+    except ImportError:
+        return _by_program(file, path)
+    return _by_library(file, path, zstandard)
+
+
+def _by_library(file: FileIO, path: str, zstandard: Any) -> Iterator[bytes]:
+    with file, _unpacking(path, zstandard.ZstdError):
+        opened = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
+        while piece := opened.read(PIECE):
+            yield piece
+
+
+def _by_program(file: FileIO, path: str) -> Iterator[bytes]:
+    program = shutil.which("zstd")
+    if program is None:
+        file.close()
+        raise KdbgError(f"{shown(path)} is compressed by zstd: install the program zstd, or Python's zstandard")
+    return _from_program(program, file, path)
+
+
+def _from_program(program: str, file: FileIO, path: str) -> Iterator[bytes]:
+    command = [program, "-dcq"]
+    with file, subprocess.Popen(command, stdin=file, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stderr is not None
+        try:
+            while piece := process.stdout.read(PIECE):
+                yield piece
+            reason = process.stderr.read(1000).decode("utf-8", "backslashreplace").strip()
+        finally:
+            process.kill()
+    if reason:
+        raise BadFile(_ENDED.format(shown(path), shown(reason)))

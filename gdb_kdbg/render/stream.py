@@ -1,0 +1,49 @@
+"""Results that come bit by bit: a command that follows something returns a stream, and its rows are shown as they come.
+
+A stream is told by its methods. Its `rows` are lists of records, an empty one where there is nothing right now; `texts`
+makes lines of them, each of parts with a role, for which there are colours here; `end` gives a last result.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Iterable, Iterator, Protocol, Sequence, Tuple, runtime_checkable
+
+from .json import SCHEMA, plain_records, to_json
+from .table import Style, plain, to_text
+
+COLOURS = {
+    "time": "2", "pid": "36", "name": "1", "failure": "31;1", "signal": "35", "fault": "33", "process": "32",
+    "damage": "33;2", "problem": "33", "summary": "1",
+}  # fmt: skip
+
+
+@runtime_checkable
+class Stream(Protocol):
+    """What a command returns whose rows are to be shown as they come."""
+
+    rows: Iterator[Sequence[Any]]
+
+    def texts(self, rows: Sequence[Any]) -> Iterable[Sequence[Tuple[str, str]]]: ...
+
+    def end(self) -> Any: ...
+
+
+def stream_to_text(stream: Stream, style: Style = plain) -> Iterator[str]:
+    """Render as text: chunks of whole lines with their newlines; an empty chunk says that all of it should be seen."""
+    for rows in stream.rows:
+        lines = ["".join([style(text, role) if role else text for text, role in parts]) for parts in stream.texts(rows)]
+        if lines:
+            yield "\n".join([*lines, ""])
+        if not rows:
+            yield ""
+    last = to_text(stream.end(), style)
+    yield f"{last}\n" if last else ""
+
+
+def stream_to_json(command: str, stream: Stream) -> Iterator[str]:
+    """Render as JSON, a line for each row and one for the end; chunks as in `stream_to_text`."""
+    head = f'{{"schema": {SCHEMA}, "command": {json.dumps(command)}, "data": '
+    for rows in stream.rows:
+        yield "".join([f'{head}{json.dumps(record)}, "problems": []}}\n' for record in plain_records(rows)])
+    yield to_json(command, stream.end()) + "\n"
