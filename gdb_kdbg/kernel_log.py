@@ -1,0 +1,197 @@
+"""Crashes of Linux kernels in the text of their consoles: x86, arm, riscv, powerpc and User Mode Linux.
+
+Text is read in blocks. Outside of reports only a few words are looked for; inside, each line is given to the report of
+the task or CPU that printed it. What is kept is bounded: `LINES_A_REPORT` lines of `OPEN_REPORTS` reports.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Iterable, Iterator, Optional, Union
+
+from .kernel_log_crash import crash_from
+from .kernel_log_kinds import NEEDLES, Kind, kind_of
+from .kernel_log_lines import LINE_LIMIT, message
+from .kernel_log_records import Crash, NameOf
+
+LINES_A_REPORT = 1200
+OPEN_REPORTS = 16
+_BLOCK = 1 << 18
+# How far behind a mark (`cut here`, registers) the head of its report may follow.
+_PREAMBLE = 60
+# After these a report tells nothing new.
+_LAST = ("---[ end ", "Rebooting in", "Showing all locks held in the system")
+_EARLY = re.compile(r"-\[ cut here \]-|^RIP: 0033:[A-Za-z_\[]|^Pid: \d+, comm: ")
+
+
+def crashes_in(lines: Iterable[Union[str, bytes]], name_of: Optional[NameOf] = None) -> Iterator[Crash]:
+    """Yield the crashes in the lines of a log, in the order of their first lines.
+
+    Lines come with or without their line ends, as text or as bytes of any kind. `name_of` names addresses in logs of
+    kernels without symbols.
+    """
+    reader = _Reader(name_of)
+    for block in _blocks(lines):
+        yield from reader.read(block)
+    yield from reader.finish()
+
+
+def _blocks(lines: Iterable[Union[str, bytes]]) -> Iterator[str]:
+    pending: list[str] = []
+    size = 0
+    for line in lines:
+        text = line if isinstance(line, str) else line[: 4 * LINE_LIMIT].decode("utf-8", "backslashreplace")
+        pending.append(text.rstrip("\r\n").replace("\n", " ")[:LINE_LIMIT])
+        size += len(text) + 1
+        if size > _BLOCK:
+            yield "\n".join(pending)
+            pending, size = [], 0
+    if pending:
+        yield "\n".join(pending)
+
+
+class _Open:
+    """A report that may still go on."""
+
+    def __init__(self, key: str, number: int, kind: Optional[Kind]) -> None:
+        self.key = key
+        self.first = self.last = number
+        self.kind = kind
+        self.head = 0
+        self.lines: list[str] = []
+        self.done = False
+
+    def add(self, number: int, text: str) -> None:
+        if len(self.lines) >= LINES_A_REPORT or text.startswith(_LAST):
+            self.done = True
+        self.lines.append(text)
+        self.last = number
+
+    @property
+    def has_stack(self) -> bool:
+        return any(line.lstrip()[:11] in ("Call Trace:", "Call trace:", "Backtrace:") for line in self.lines)
+
+
+class _Reader:
+    """Reads blocks, and holds the reports that are open: one a caller, in the order of their first lines."""
+
+    def __init__(self, name_of: Optional[NameOf]) -> None:
+        self._name_of = name_of
+        self._reports: list[_Open] = []
+        self._aliases: dict[str, _Open] = {}
+        self._number = 1
+        self._crashed = False
+
+    def read(self, block: str) -> Iterator[Crash]:
+        place = 0
+        for start in _candidates(block):
+            yield from self._stretch(block, place, start)
+            end = block.find("\n", start)
+            end = len(block) if end < 0 else end
+            yield from self._candidate(block[start:end])
+            place = end + 1
+        yield from self._stretch(block, place, len(block) + 1)
+
+    def finish(self) -> Iterator[Crash]:
+        for report in self._reports:
+            report.done = True
+        yield from self._closed()
+
+    # Lines without any word that begins a report.
+    def _stretch(self, block: str, start: int, end: int) -> Iterator[Crash]:
+        if start >= end:
+            return
+        text = block[start : end - 1]
+        number = self._number
+        self._number += text.count("\n") + 1
+        if self._reports:
+            for line in text.split("\n"):
+                self._line(number, line)
+                number += 1
+                if not self._reports:
+                    return
+            yield from self._closed()
+
+    def _line(self, number: int, line: str) -> None:
+        caller, text = message(line)
+        report = self._of(caller)
+        if report is None:
+            if text.startswith("NMI backtrace for cpu") and (stalled := self._stalled()):
+                self._aliases[caller] = stalled
+                stalled.add(number, text)
+        elif not report.done:
+            report.add(number, text)
+
+    def _candidate(self, line: str) -> Iterator[Crash]:
+        number = self._number
+        self._number += 1
+        caller, text = message(line)
+        report, kind = self._of(caller), kind_of(text)
+        if kind is None:
+            self._no_head(number, caller, text, report)
+        elif report and report.kind is None and number - report.first <= _PREAMBLE:
+            report.kind, report.head = kind, len(report.lines)
+            report.add(number, text)
+        elif report and _goes_on(report, kind):
+            report.add(number, text)
+        elif kind.then != "end" or not self._crashed:
+            self._begin(number, caller, kind, text, single=kind.pick == "none" and not kind.then)
+        yield from self._closed()
+
+    def _no_head(self, number: int, caller: str, text: str, report: Optional[_Open]) -> None:
+        if report and not report.done:
+            report.add(number, text)
+        elif _EARLY.search(text):
+            self._begin(number, caller, None, text)
+        else:
+            self._line(number, text)
+
+    def _begin(self, number: int, caller: str, kind: Optional[Kind], text: str, single: bool = False) -> None:
+        old = self._of(caller)
+        if single and old and not old.done:
+            return  # one line in the middle of a report
+        if old:
+            old.done = True
+        self._aliases.pop(caller, None)
+        report = _Open(caller, number, kind)
+        report.add(number, text)
+        self._reports.append(report)
+        self._crashed = self._crashed or kind is not None
+        if len(self._reports) > OPEN_REPORTS:
+            self._reports[0].done = True
+
+    def _of(self, caller: str) -> Optional[_Open]:
+        for report in reversed(self._reports):
+            if report.key == caller:
+                return report
+        return self._aliases.get(caller)
+
+    def _stalled(self) -> Optional[_Open]:
+        return next((r for r in reversed(self._reports) if r.kind and r.kind.pick == "stall" and not r.done), None)
+
+    # A report that is done still takes in the panic that follows, until its caller begins another one.
+    def _closed(self) -> Iterator[Crash]:
+        while self._reports and self._reports[0].done:
+            report = self._reports.pop(0)
+            if report.kind and report.kind.then == "stack" and not report.has_stack:
+                continue
+            crash = report.kind and crash_from(report.kind, report.lines, report.head, report.first, report.last, self._name_of)
+            if crash:
+                yield crash
+
+
+def _goes_on(report: _Open, kind: Kind) -> bool:
+    if kind.then == "end" or kind.then == "panic":
+        return True
+    return kind.then == "same" and not report.has_stack
+
+
+def _candidates(block: str) -> Iterator[int]:
+    """Yield the starts of the lines that have a word of a report's head in them."""
+    starts = set()
+    for needle in NEEDLES:
+        place = block.find(needle)
+        while place >= 0:
+            starts.add(block.rfind("\n", 0, place) + 1)
+            place = block.find(needle, place + len(needle))
+    return iter(sorted(starts))
