@@ -11,7 +11,7 @@ from functools import lru_cache
 
 _CLASSES = {
     "sanitizers": r"rust_helper_\w+|x86_indirect_thunk\w*|retbleed\w*|retpoline\w*|srso\w*|\w*(?:kasan|kmsan|kcsan|kfence|ubsan|sanitizer|kcov|_asan_|_msan_|_tsan_|__asan|__msan|__tsan)\w*"
-    r"|check_memory_region\w*|metadata_ptr\w*|quarantine_\w+|qlist_\w+|should_fail\w*|fail_dump|fault_create\w*",
+    r"|check_memory_region\w*|metadata_ptr\w*|quarantine_\w+|stack_depot_\w+|should_fail\w*|fail_dump|fault_create\w*",
     "dump": r"dump_stack\w*|stack_chk_fail\w*|show_(?:stack|regs|trace)\w*|dump_backtrace|unwind_\w+|stack_trace_\w+|save_stack\w*"
     r"|arch_stack_walk|walk_stackframe|panic|vpanic|nmi_panic|panic_bad_stack|check_panic_on_warn|warn(?:_\w+)?|add_taint|\w*ass(?:ert)?_?fail\w*|asswarn"
     r"|report_bug\w*|fixup_bug|handle_bug|die\w*|oops_\w+|print_\w+|v?printk\w*|describe_\w+|lockdep_rcu_suspicious"
@@ -21,7 +21,7 @@ _CLASSES = {
     r"|debug_smp_processor_id|debug_check_no_\w+|debug_object_\w+|debug_objects_\w+|lookup_object_or_alloc|vwarn",
     "traps": r"asm_\w+|exc_\w+|do_(?:trap|error_trap|invalid_op|general_protection|int3|divide_error|double_fault)\w*"
     r"|invalid_op|general_protection|divide_error|double_fault|int3|trap_\w+|error_(?:entry|return|code|exit)|no_context"
-    r"|bad_area\w*|(?:async_|do_|exc_|do_async_|do_bad_)?page_fault\w*|do_(?:user_addr|kern_addr|kernel|sea|el1|undefinstr)\w*"
+    r"|(?:async_|do_|exc_|do_async_|do_bad_)?page_fault\w*|do_(?:user_addr|kern_addr|kernel|sea|el1|undefinstr)\w*"
     r"|page_fault_oops|kernelmode_fixup_or_oops|el[01]\w*|do_(?:mem_abort|translation_fault|tag_\w+|alignment_fault)"
     r"|do_debug_exception|brk_handler|bug_handler|call_break_hook|do_el[01]\w*|handle_bad_stack|do_DataAbort"
     r"|die_kernel_fault|arm64_notify_die|ret_from_exception|handle_exception|do_page_fault\w*|bug_brk_handler"
@@ -40,7 +40,7 @@ _CLASSES = {
     "text": r"v?s?c?n?printf\w*|(?:v|k|kv)asprintf\w*|format_decode|number|pointer|string(?:_nocheck)?|bprintf|v?sscanf|kstrto\w+|simple_strto\w+"
     r"|va_format|seq_(?:printf|puts|putc|write|vprintf)|jhash\w*|siphash\w*|hsiphash\w*|xxh\w+|full_name_hash|hash_name|\w*crc\d+\w*|dev_set_name"
     r"|(?:dev|netdev|pr)_(?:printk|err|warn|info|vprintk)\w*",
-    "devices": r"dma_\w+|check_unmap|check_sync|debug_dma_\w+|swiotlb_\w+|(?:proc|sysfs|debugfs)_(?:create|mkdir|register|net_create|remove|symlink)\w*"
+    "devices": r"check_unmap|check_sync|debug_dma_\w+|swiotlb_\w+|(?:proc|sysfs|debugfs)_(?:create|mkdir|register|net_create|remove|symlink)\w*"
     r"|remove_proc_\w+|internal_create_group\w*|static_key_\w+|jump_label_\w+|arch_jump_label\w*|phys_addr\w*|virt_addr_valid|virt_to_\w+|vmalloc_to_\w+"
     r"|page_to_\w+|clear_page\w*|clear_\w*highpage\w*|copy_page(?:_\w+)?|copy_\w*highpage\w*|zero_user\w*|ioremap\w*|iounmap|text_poke\w*",
     "counters": r"(?:raw_|arch_)?atomic(?:64|_long)?_\w+|refcount_\w+|kref_\w+|percpu_ref_\w+|percpu_counter\w*"
@@ -54,8 +54,8 @@ _CLASSES = {
     r"|(?:ww_|rt_|debug_)?mutex_\w+|rt_mutex\w*|rtlock\w*|down(?:_(?:read|write|trylock|interruptible|killable|timeout)\w*)?"
     r"|up(?:_(?:read|write)\w*)?|rwsem_\w+|rwbase_\w+|percpu_(?:down|up)_\w+|percpu_rwsem\w*|semaphore\w*|osq_\w+|mcs_\w+"
     r"|lock_(?:acquire|release|acquired|contended|is_held|set_class|downgrade|repin_lock|pin_lock|unpin_lock|torture)\w*"
-    r"|validate_chain\w*|check_flush_dependency|check_(?:prev|noncircular|deadlock|irq_usage|flags|wait_context|usage|path)\w*|mark_(?:lock|usage|held)\w*"
-    r"|register_lock_class|look_up_lock_class|assign_lock_key|hlock_class|lockdep_\w+|lock_sock(?:_nested|_fast)?\w*"
+    r"|validate_chain\w*|check_flush_dependency|try_to_grab_pending|(?:enable|disable)_(?:delayed_)?work\w*|\w+_is_static_object|check_(?:prev|noncircular|deadlock|irq_usage|flags|wait_context|usage|path)\w*|mark_(?:lock|usage|held)\w*"
+    r"|register_lock_class|\w*held_locks?\w*|add_lock_to\w*|static_obj|is_dynamic_key|zap_class|free_zapped\w*|look_up_lock_class|assign_lock_key|hlock_class|lockdep_\w+|lock_sock(?:_nested|_fast)?\w*"
     r"|release_sock|lock_timer_base|debug_lockdep_\w+|debug_spin\w*|trace_hardirqs_\w+|trace_softirqs\w*|seqcount\w*"
     r"|\w*_(?:read|write)_(?:un)?lock\w*|\w*rq_lock\w*|(?:cleanup|init)_srcu_struct\w*|(?:try_to_)?wake_up(?!_new)\w*|default_wake_function"
     r"|autoremove_wake\w*|rcu_(?:read_|note|dereference|dynticks|is_|lock_|preempt|sync_)\w*|srcu_read_\w+|local_bh_\w*|flush_workqueue\w*"
@@ -71,16 +71,18 @@ _CLASSES = {
     r"|reset_page_owner|memcg_\w*alloc\w*|obj_cgroup\w*|ptlock_alloc|kmem_alloc\w*|alloc_pages_bulk\w*|free_frozen\w*"
     r"|cache_from_obj|free_large_kmalloc|virt_to_cache|zone_watermark\w*|try_charge\w*|fs_reclaim_\w+_noop",
     "pages": r"compound_head|(?:get|put)_page\w*|folio_(?:get|put|lock|unlock|trylock|ref|try_get)\w*|page_(?:ref|folio|zone|to_nid)\w*|kmap\w*"
-    r"|kunmap\w*|(?:un)?lock_page\w*|lock_buffer|unlock_buffer|mark_buffer_dirty\w*|brelse|bforget|getblk\w*|bread\w*",
+    r"|kunmap\w*|(?:un)?lock_page\w*|lock_buffer|unlock_buffer|mark_buffer_dirty\w*|brelse|find_get_block\w*|bdev_getblk|sb_bread\w*|page_copy_sane|bforget|getblk\w*|bread\w*",
     "registration": r"device_(?:add|del|create|register|unregister|destroy|remove|attach|release|initial)\w*|sysfs_\w+"
     r"|kernfs_(?:get|put)|(?:un)?register_netdevice(?:_many\w*|_queue)?|tty_(?:un)?register_device\w*|hwrng_(?:un)?register|cdev_\w+|rollback_registered\w*|bus_(?:add|remove|probe)\w*|really_probe|driver_(?:probe|register)\w*"
     r"|usb_(?:kill|submit|unlink|poison|free|alloc)_urb|usb_(?:control|bulk|interrupt)_msg\w*|usb_start_wait_urb|usb_hcd_\w+|kthread_(?:stop|park|unpark)"
     r"|kfree_skb\w*|sk_skb_reason_drop|crypto_\w+|drbg_\w+|jent_\w+|\w*cipher_\w+|aes\w*_(?:en|de)crypt\w*|aes_\w+|(?:sha\d+|md\d|chacha\d*|poly1305|ghash|blake2\w)_\w+|rng_\w+|shash_\w+|skcipher\w*"
     r"|skb_(?:put|push|pull|reserve|queue|dequeue|unlink|over|under|panic|expand_head|trim)\w*|pskb_\w+|skb_(?:copy|clone|share|ensure|cow)\w*|flush_tlb\w*|\w*_tlb_\w+|on_each_cpu\w*|smp_call_function\w*|generic_exec_single|complete(?:_all)?|(?:do_)?wait_for_\w*common|wait_for_completion\w*|wait_\w*event\w*|prepare_to_\w*wait\w*|finish_\w*wait|destroy_workqueue|console_(?:unlock|lock_spinning\w*|emit\w*|flush\w*)|con_flush\w*|irq_(?:work|exit|enter)\w*|local_irq_\w+|arch_local_\w+|(?:native|arch)_(?:safe_halt|irq|restore|save)\w*",
+    "accounts": r"page_counter_\w+|uncharge_\w+|mem_cgroup_\w+|refill_stock|drain_stock|propagate_protected\w*|timerqueue_\w+"
+    r"|trace_\w+|traceiter_\w+|bpf_trace_\w+|rwsem_spin\w*|owner_on_cpu|ref_tracker_(?:alloc|free)|get_order|ilog2\w*|order_base_2",
     "timers": r"(?:try_to_)?(?:del|add|mod|init|delete)_timer\w*|timer_(?:delete|shutdown|init|fixup)\w*|detach_if_pending"
     r"|detach_timer|hrtimer_(?:start|cancel|try|active|forward|init|get)\w*|enqueue_timer|internal_add_timer|collect_expired\w*"
     r"|sk_(?:stop|reset)_timer\w*|queue_(?:delayed_)?work\w*|insert_work|mod_delayed_work\w*|ktime_get\w*|read_tsc|kvm_clock\w*"
-    r"|tick_\w+|update_process_times|perf_trace_\w+|trace_event_\w+|ftrace_\w+|preempt_count_\w+|preempt_schedule\w*",
+    r"|update_process_times|perf_trace_\w+|trace_event_\w+|ftrace_\w+|preempt_count_\w+|preempt_schedule\w*",
     "schedule": r"schedule(?:_preempt_\w+|_timeout\w*|_debug|_hrtimeout\w*|_idle)?|io_schedule\w*|context_switch|switch_to\w*"
     r"|preempt_schedule\w*|cond_resched\w*|io_cond_\w+",
     "entries": r"entry_\w+|do_syscall_\w+|do_fast_syscall_\w+|ret_from_\w+|ret_fast_syscall|tracesys\w*|sysenter\w*|system_call\w*"
@@ -106,13 +108,12 @@ _DISPATCH = re.compile(
     r"|rest_init|secondary_startup\w*|netif_receive_skb\w*|net_rx_action|process_backlog|napi_poll|rcu_core\w*|rcu_do_batch"
     r"|vfs_(?:read|write|ioctl|iter_read|iter_write|fsync|fsync_range)|(?:do_)?vfs_ioctl|(?:new|do)_sync_(?:read|write)|(?:do_)?iter_(?:read|write)\w*"
     r"|do_iter_\w+|do_(?:read|write)v\w*|do_loop_readv_writev\w*|call_(?:read|write)_iter|kernel_(?:write|read)|ksys_\w+|do_splice\w*|splice_\w+"
-    r"|do_vfs_ioctl|file_ioctl|vfs_ioctl|compat_ksys_\w+|compat_SyS_ioctl|compat_sys_\w*ioctl|(?:S[yY]S[C]?|C_SYSC|se_sys|do_sys|x64_sys|sys)_(?:ioctl|read|write|connect|bind|sendmsg|sendto|"
-    r"sendmmsg|recvmsg|recvfrom|setsockopt|getsockopt|listen|accept4?|close|socket|socketpair|writev|readv|splice|sendfile64|open\w*|mmap\w*|exit\w*)"
+    r"|do_vfs_ioctl|file_ioctl|vfs_ioctl|compat_ksys_\w+|compat_SyS_ioctl|compat_sys_\w*ioctl|(?:S[yY]S[C]?|C_SYSC|se_sys|do_sys|x64_sys|sys)_(?:ioctl|read|write|connect|bind|setsockopt|getsockopt|listen)"
     r"|sock_(?:sendmsg|recvmsg|ioctl|do_ioctl|release|close|write_iter|read_iter|common_setsockopt|common_getsockopt)\w*|sock_sendmsg_nosec"
-    r"|sys_(?:sendmsg|recvmsg|sendto|connect|bind|setsockopt|listen)\w*|kernel_(?:sendmsg|recvmsg|setsockopt|listen|connect)"
+    r"|kernel_(?:sendmsg|recvmsg|setsockopt|listen|connect)"
     r"|do_fault|do_read_fault|do_shared_fault|do_cow_fault"
-    r"|fput\w*|task_work_run|exit_to_usermode\w*|exit_to_user_mode\w*|prepare_exit_to\w*|get_signal|do_signal|do_exit|do_group_exit"
-    r"|path_openat|do_filp_open|do_last|do_dentry_open|vfs_open|do_open|rtnetlink_rcv_msg|netlink_dump|genl_lock_dumpit|\w+_compat_ioctl"
+    r"|fput\w*|task_work_run|exit_to_usermode\w*|exit_to_user_mode\w*|prepare_exit_to\w*"
+    r"|rtnetlink_rcv_msg|netlink_dump|genl_lock_dumpit|\w+_compat_ioctl"
     r"|blkdev_(?:driver_)?ioctl|tty_ioctl|sk_common_release|do_softirq_own_stack)"
 )
 # A CPU that has nothing to do, and the thread that counts grace periods, are not what stalls.

@@ -48,7 +48,7 @@ def verdict(kind: Kind, found: re.Match[str], report: Report, warned: bool = Fal
         named = ""
     if warned and named:
         below = [place for place, frame in enumerate(stack) if frame.reliable and plain(frame.function) == named]
-        return _first(_reliable(stack[below[-1] + 1 :] if below else stack), stack)
+        return _first(_reliable(stack[below[0] + 1 :] if below else stack), stack)
     return _RULES[kind.pick](report, stack, named)
 
 
@@ -182,7 +182,7 @@ def _below_interrupt(frames: Sequence[Frame]) -> Sequence[Frame]:
     if not entries:
         return frames
     below = frames[entries[0] + 1 :]
-    while below and interrupts(plain(below[0].function)):
+    while below and (interrupts(name := plain(below[0].function)) or name.startswith("asm_call")):
         below = below[1:]
     return below
 
