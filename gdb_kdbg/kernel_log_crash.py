@@ -57,7 +57,7 @@ def crash_from(
         type=_filled_type(type_, found, text, access),
         guilty=guilty.name,
         guilty_file=guilty.file or _named_file(found),
-        headline=safe_text(lines[head], 240),
+        headline=_safe(lines[head]),
         task=task,
         kernel=kernel,
         access=access,
@@ -92,15 +92,16 @@ def _filled(
         "f": guilty.name or "corrupted",
         "free": "invalid-free" if "invalid" in named else "double-free",
         "access": {"read": _READ, "write": _WRITE}.get(access.kind if access else "", ""),
-        "what": _what(lines[head]),
+        "what": _what(lines[head]) if "{what}" in title else "",
         "next": lines[head + 1].strip() if head + 1 < len(lines) else "panic",
     }
-    text = title
-    for key, value in values.items():
-        text = text.replace("{" + key + "}", value)
-    for number, group in enumerate(groups):
-        text = text.replace("{" + str(number) + "}", group)
-    return safe_text(re.sub(r"\s+", " ", text).strip(), _TITLE_LIMIT)
+    values.update((str(number), group) for number, group in enumerate(groups))
+    text = re.sub(r"\{(\w+)\}", lambda key: values.get(key[1], ""), title)
+    return _safe(re.sub(r"\s+", " ", text).strip(), _TITLE_LIMIT)
+
+
+def _safe(text: str, limit: int = 240) -> str:
+    return text if len(text) <= limit and text.isprintable() else safe_text(text, limit)
 
 
 def _what(line: str) -> str:

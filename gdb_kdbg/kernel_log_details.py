@@ -28,16 +28,18 @@ _AT = re.compile(
 )
 _ERROR_CODE = re.compile(r"#PF: \w+ (read|write|instruction fetch)|WnR = ([01])|error_code\(0x([0-9a-f]{4})\)|[Oo]ops: ([0-9a-f]{4}) \[")
 _REGISTER = re.compile(r"\b(R?[A-Z]{2}|R\d{1,2}|E[A-Z]{2}|CR[0-4]|[xrast]\d{1,2}|sp|lr|pc|fp|ip|gp|tp|ra|epc) ?: ?((?:[0-9a-f]{4}:)?[0-9a-f]{8,16})\b")
+# Words that only one architecture prints, the most telling first.
 _ARCHITECTURES = (
-    ("x86-64", re.compile(r"RIP: |R1[0-5]: [0-9a-f]{16}|entry_SYSCALL_64|do_syscall_64|Call Trace:.{0,40}<TASK>")),
-    ("arm64", re.compile(r"\bx\d{1,2} ?: [0-9a-f]{16}|el[01]\w*sync|pstate: [0-9a-f]{8}|__arm64_sys|ESR = 0x")),
-    ("i386", re.compile(r"EIP: |EIP is at |EAX: [0-9a-f]{8}|entry_INT80_32|do_int80")),
-    ("arm", re.compile(r"PC is at |\(\w+\) from \[<|psr: [0-9a-f]{8}|ret_fast_syscall| from \w+\+0x")),
-    ("riscv", re.compile(r"epc : |__riscv_sys|do_trap_ecall|badaddr: ")),
-    ("powerpc", re.compile(r"NIP[ :]|\[c0000000[0-9a-f]{8}\] \[c0000000")),
-    ("s390", re.compile(r"Krnl PSW|__s390x?_sys")),
+    ("um", ("Segfault with no mm", "Kernel mode fault at addr", "Kernel tried to access user memory")),
+    ("riscv", ("epc : ", "__riscv_sys", "do_trap_ecall", "badaddr: ")),
+    ("arm64", ("pstate: ", "__arm64_sys", "ESR = 0x", "el0_sync", "el1_sync", "el0t_64", "el0_svc", "el1h_64", "EL0_SVC")),
+    ("powerpc", ("NIP [", "NIP: ", "] [c0000000")),
+    ("s390", ("Krnl PSW", "__s390")),
+    ("arm", ("PC is at ", ") from [<", "psr: ", "ret_fast_syscall", " from __")),
+    ("i386", ("EIP: ", "EIP is at", "EAX: ", "entry_INT80_32")),
+    ("x86-64", ("RIP: ", "R10: ", "entry_SYSCALL_64", "do_syscall_64", "RSP: ", "[<ffffffff8")),
 )
-_UML = re.compile(r"RIP: 0033:\S*\+0x|Segfault with no mm|Kernel mode fault at addr|Kernel tried to access user memory")
+_UML_PLACE = re.compile(r"RIP: 0033:\S*[A-Za-z_]\w*\+0x")
 
 
 def task_of(report: Report) -> tuple[Task, Kernel]:
@@ -61,28 +63,28 @@ def _other_task(report: Report) -> Task:
 
 
 def _architecture(report: Report) -> str:
-    text = "\n".join(report.lines[:150])
-    if _UML.search(text):
+    text = "\n".join(report.lines[:70])
+    if "RIP: 0033:" in text and _UML_PLACE.search(text):
         return "um"
-    return next((name for name, pattern in _ARCHITECTURES if pattern.search(text)), "")
+    return next((name for name, words in _ARCHITECTURES if any(word in text for word in words)), "")
 
 
 def access_of(report: Report) -> Optional[Access]:
     """Return the access that failed, as far as the report tells; None if it tells nothing of one."""
     text = [line for line in report.lines[:60] if not line.startswith(" ")]
     for line in text:
-        found = _ACCESS.match(line) or _ACCESS.search(line)
+        found = _ACCESS.search(line) if "ead" in line or "rite" in line else None
         if found:
             size, address = found[2] or found[6] or found[7], found[3] or found[4] or found[5]
             kind = "write" if "rite" in found[1] else "read"
             return Access(kind, Address(int(address, 16)) if address else None, Size(int(size)) if size else None)
-    address_found = next((m for line in text if (m := _AT.search(line))), None)
+    address_found = next((m for line in text[:12] if (m := _AT.search(line))), None)
     return Access(_kind(text), Address(int(address_found[1], 16))) if address_found else None
 
 
 def _kind(lines: list[str]) -> str:
-    for line in lines:
-        found = _ERROR_CODE.search(line)
+    for line in lines[:30]:
+        found = _ERROR_CODE.search(line) if "#PF" in line or "WnR" in line or "ops: " in line or "error_code" in line else None
         if found:
             # Page-fault error code (Intel SDM vol. 3, 4.7): bit 1 is a write, bit 4 an instruction fetch.
             code = int(found[3] or found[4] or "0", 16) if not found[1] else 0

@@ -23,6 +23,10 @@ _FRAME = re.compile(
     r"(?: \[(?P<module>[^\]\s]{1,100})[^\]]{0,60}\])?"
     r"(?P<rest>.{0,400})"
 )
+# What nearly all frames look like: found in a third of the time.
+_COMMON = re.compile(
+    r"\s{0,40}(?:\[<([0-9a-f]{8,16})>\] )?(\? )?([A-Za-z_][\w.]{0,511})\+0x([0-9a-f]{1,16})/0x([0-9a-f]{1,16})\s{0,8}$"
+)
 _INLINE = re.compile(rf"\s{{0,40}}(?:\[<(?P<address>[0-9a-f]{{8,16}})>\] )?(?P<doubt>\? )?(?P<name>{_NAME}) (?P<file>[\w./+-]{{1,300}}:\d{{1,7}}) \[inline\]")
 _ARM = re.compile(
     rf"\s{{0,40}}(?:\[<(?P<address>[0-9a-f]{{8,16}})>\] )?\(?{_NAME}\)? from (?:\[<(?P<caller>[0-9a-f]{{8,16}})>\] )?"
@@ -67,6 +71,11 @@ def frame(line: str, context: str = "", name_of: Optional[NameOf] = None) -> Opt
 
 
 def _named(line: str, context: str) -> Optional[Frame]:
+    common = _COMMON.match(line)
+    if common:
+        address, doubt, name, offset, size = common.groups()
+        place = None if address is None else Address(int(address, 16))
+        return Frame(name, Size(int(offset, 16)), Size(int(size, 16)), "", not doubt, False, place, "", context)
     found = (_ARM if " from " in line else _FRAME).match(line)
     if not found:
         return None

@@ -77,11 +77,13 @@ _TABLE = (
     (r"Bad or missing usercopy whitelist", "WARNING: bad usercopy in {f}", "WARNING", "fault"),
     (r"(?:detected buffer overflow|detected buffer \w+flow) in (\w+)|(\w+): detected buffer overflow", "kernel BUG in {f}", "BUG", "fault"),
     (r"(\w+): detected field-spanning write", "WARNING in {f}", "WARNING", "fault"),
-    (r"kernel BUG at (\S+?):(\d+)!?", "kernel BUG in {f}", "BUG", "fault", "same"),
+    (r"[Kk]ernel BUG at (\S+?):(\d+)!?", "kernel BUG in {f}", "BUG", "fault", "same"),
     (r"BUG: stack-protector", "kernel panic: stack is corrupted in {f}", "DoS", "fault"),
     # The processor's other exceptions; user mode's are printed without the number of the oops.
     (r"(divide error|stack segment|alignment check|coprocessor segment overrun|invalid TSS|segment not present|int3|bounds|overflow): [0-9a-f]{4} \[#", "{0} in {f}", "DoS", "fault", "same"),
     (r"(invalid opcode): [0-9a-f]{4} \[#", "invalid opcode in {f}", "DoS", "fault", "same"),
+    (r"(?:^|Oops: )([a-z#][\w# -]{2,40}): [0-9a-f]{4} \[#\d", "{0} in {f}", "DoS", "fault", "same"),
+    (r"^(Bad mode) in .{1,60} handler|^(SError) Interrupt on CPU|^(undefined instruction): pc=", "{0} in {f}", "DoS", "fault"),
     (r"Unhandled (?:prefetch abort|fault): ", "Unhandled fault in {f}", "DoS", "fault"),
     (r"(Alignment trap): not handling instruction|(Unhandled exception)", "{what} in {f}", "DoS", "fault"),
     (r"Internal error: (?:Oops(?: - )?)?[:\s]*([\w ,-]{0,60}?)[:\s]*[0-9a-f]* \[#", "Internal error in {f}", "DoS", "fault", "same"),
@@ -116,11 +118,11 @@ _TABLE = (
 
 # Each report's head contains one of these; strings are looked for much faster than patterns.
 NEEDLES = (
-    "BUG", "WARNING: ", "INFO: ", "anic", "nable to handle", " [#", "corruption", "UBSAN", "usercopy", "detected ",
-    "Internal error", "Unhandled ", "Unexpected kernel", "PANIC: ", "unregister_netdevice: ", "VFS: Busy",
+    "BUG: ", "BUG ", "WARNING: ", "INFO: ", "anic", "nable to handle", " [#", "corruption", "UBSAN", "usercopy", "detected ",
+    "Internal error", "Bad mode in", "SError ", "undefined instruction", "Unhandled ", "Unexpected kernel", "PANIC: ", "unregister_netdevice: ", "VFS: Busy",
     "not handling instruction", "stack guard page", "stack space to handle", "Kernel mode fault",
-    "Kernel tried to access", "KASAN: ", "rcu", "panicked at", "LOCKUP", "still has locks",
-    "double add", "cut here", "RIP: 0033:", "Pid: ", "lock order",
+    "Kernel tried to access", "KASAN: ", "panicked at", "LOCKUP", "still has locks",
+    "double add", "cut here", "RIP: 0033:", "Pid: ", "lock order", "Linux version ", "Booting ",
 )  # fmt: skip
 # What looks like a head, and is none: lines about reports, and what user programs print about themselves.
 _HARMLESS = re.compile(

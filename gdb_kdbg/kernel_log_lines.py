@@ -10,7 +10,7 @@ import re
 # No line of a kernel is longer (LOG_LINE_MAX and its prefix); the rest of a longer one is noise.
 LINE_LIMIT = 2048
 
-_STAMPED = re.compile(r"(?:<\d{1,3}>)?\[ {0,9}\d{1,10}\.\d{3,9}\](?:\[ {0,9}([TC]\d{1,10})\])? ?")
+STAMPED = re.compile(r"(?:<\d{1,3}>)?\[ {0,9}\d{1,10}\.\d{3,9}\](?:\[ {0,9}([TC]\d{1,10})\])? ?")
 _LATE = re.compile(r"\[ {0,9}\d{1,10}\.\d{3,9}\](?:\[ {0,9}([TC]\d{1,10})\])? ?")
 # netconsole and /dev/kmsg; syslog and journald; dmesg -T; colours; a level alone.
 _OTHER = re.compile(
@@ -34,9 +34,9 @@ def message(line: str) -> tuple[str, str]:
     A copy of the line by a syslog daemon has a caller of its own (`~T12`), so that it does not fall between the lines
     of the original.
     """
-    stamped = _STAMPED.match(line)
+    stamped = STAMPED.match(line)
     if stamped:
-        return stamped[1] or "", line[stamped.end() : LINE_LIMIT].rstrip()
+        return stamped[1] or "", line[stamped.end() : LINE_LIMIT]
     return _unusual(line[:LINE_LIMIT])
 
 
@@ -46,8 +46,8 @@ def _unusual(line: str) -> tuple[str, str]:
     late = _LATE.search(line, 0, _LATEST)
     if late:
         copied = "~" if _SYSLOG.match(line) else ""
-        return copied + (late[1] or ""), line[late.end() :].rstrip()
+        return copied + (late[1] or ""), line[late.end() :]
     other = _OTHER.match(line)
     start = other.end() if other else 0
     caller = _CALLER.match(line, start)
-    return (caller[1], line[caller.end() :].rstrip()) if caller else ("", line[start:].rstrip())
+    return (caller[1], line[caller.end() :]) if caller else ("", line[start:])

@@ -43,6 +43,7 @@ class Section:
         self.kind = kind
         self.number = number
         self.lines: list[str] = []
+        self.parsed: Optional[Sequence[Frame]] = None
 
     @property
     def head(self) -> str:
@@ -78,7 +79,9 @@ class Report:
 
     def frames(self, section: Section) -> Sequence[Frame]:
         """Return the frames of a section; a frame in its first line counts, as `<IRQ>` or a register's does not."""
-        return tuple(frames(section.lines, self._name_of))
+        if section.parsed is None:
+            section.parsed = tuple(frames(section.lines, self._name_of))
+        return section.parsed
 
     def traces(self, *kinds: str) -> Iterator[Sequence[Frame]]:
         """Yield the stacks of some kinds of sections that have frames at all."""
