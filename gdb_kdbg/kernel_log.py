@@ -148,8 +148,8 @@ class _Reader:
             if len(self._reports) == 1 and not self._aliases:
                 taken = self._reports[0].take(number, rest)
                 number, rest = number + taken, rest[taken:]
-            for number, line in enumerate(rest, number):
-                self._line(number, line)
+            for place, line in enumerate(rest):
+                self._line(number + place, line)
         yield from self._closed()
 
     def _line(self, number: int, line: str) -> None:
@@ -218,7 +218,9 @@ class _Reader:
         return self._aliases.get(caller)
 
     def _stalled(self) -> Optional[_Open]:
-        return next((r for r in reversed(self._reports) if r.kind and r.kind.pick == "stall" and not r.done), None)
+        return next(
+            (r for r in reversed(self._reports) if r.kind and r.kind.pick in ("stall", "lockup") and not r.done), None
+        )
 
     # A report that is done still takes in the panic that follows, until its caller begins another one.
     def _closed(self) -> Iterator[Crash]:
@@ -226,7 +228,9 @@ class _Reader:
             report = self._reports.pop(0)
             if report.is_weak:
                 continue
-            crash = report.kind and crash_from(report.kind, report.lines, report.head, report.first, report.last, self._name_of)
+            crash = report.kind and crash_from(
+                report.kind, report.lines, report.head, report.first, report.last, self._name_of
+            )
             if crash:
                 yield crash
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Iterator, Optional
+from typing import Iterator, Optional, Sequence
 
 from .kernel_log_records import Access, Kernel, Register, Task
 from .kernel_log_report import Report
@@ -19,20 +19,28 @@ _HEAD_TASK = re.compile(
     r"|by task (?P<comm3>.{1,40})/(?P<pid3>\d{1,10})"
 )
 _ACCESS = re.compile(
-    r"([Rr]ead|[Ww]rite|read-write)(?: \([a-z ]+\))? (?:of size (\d{1,10}) at addr ([0-9a-f]{4,16})|at addr ([0-9a-f]{4,16})"
-    r"|to 0x([0-9a-f]{4,16}) of (\d{1,10}) bytes|of size (\d{1,10}) by task)"
+    r"([Rr]ead|[Ww]rite|read-write)(?: \([a-z ]+\))? (?:of size (\d{1,10}) at addr ([0-9a-f]{4,16})"
+    r"|at addr ([0-9a-f]{4,16})|to 0x([0-9a-f]{4,16}) of (\d{1,10}) bytes|of size (\d{1,10}) by task)"
 )
 _AT = re.compile(
-    r"(?:virtual address|at address|for address:|dereference(?:, address:)? at|dereference, address:|request at|fault at addr"
-    r"|memory at addr|non-canonical address|\) at) (?:0x)?([0-9a-f]{4,16})"
+    r"(?:virtual address|at address|for address:|dereference(?:, address:)? at|dereference, address:|request at"
+    r"|fault at addr|memory at addr|non-canonical address|\) at) (?:0x)?([0-9a-f]{4,16})"
 )
-_ERROR_CODE = re.compile(r"#PF: \w+ (read|write|instruction fetch)|WnR = ([01])|error_code\(0x([0-9a-f]{4})\)|[Oo]ops: ([0-9a-f]{4}) \[")
-_REGISTER = re.compile(r"\b(R?[A-Z]{2}|R\d{1,2}|E[A-Z]{2}|CR[0-4]|[xrast]\d{1,2}|sp|lr|pc|fp|ip|gp|tp|ra|epc) ?: ?((?:[0-9a-f]{4}:)?[0-9a-f]{8,16})\b")
+_ERROR_CODE = re.compile(
+    r"#PF: \w+ (read|write|instruction fetch)|WnR = ([01])|error_code\(0x([0-9a-f]{4})\)|[Oo]ops: ([0-9a-f]{4}) \["
+)
+_REGISTER = re.compile(
+    r"\b(R?[A-Z]{2}|R\d{1,2}|E[A-Z]{2}|CR[0-4]|[xrast]\d{1,2}|sp|lr|pc|fp|ip|gp|tp|ra|epc)"
+    r" ?: ?((?:[0-9a-f]{4}:)?[0-9a-f]{8,16})\b"
+)
 # Words that only one architecture prints, the most telling first.
 _ARCHITECTURES = (
     ("um", ("Segfault with no mm", "Kernel mode fault at addr", "Kernel tried to access user memory")),
     ("riscv", ("epc : ", "__riscv_sys", "do_trap_ecall", "badaddr: ")),
-    ("arm64", ("pstate: ", "__arm64_sys", "ESR = 0x", "el0_sync", "el1_sync", "el0t_64", "el0_svc", "el1h_64", "EL0_SVC")),
+    (
+        "arm64",
+        ("pstate: ", "__arm64_sys", "ESR = 0x", "el0_sync", "el1_sync", "el0t_64", "el0_svc", "el1h_64", "EL0_SVC"),
+    ),
     ("powerpc", ("NIP [", "NIP: ", "] [c0000000")),
     ("s390", ("Krnl PSW", "__s390")),
     ("arm", ("PC is at ", ") from [<", "psr: ", "ret_fast_syscall", " from __")),
@@ -84,7 +92,11 @@ def access_of(report: Report) -> Optional[Access]:
 
 def _kind(lines: list[str]) -> str:
     for line in lines[:30]:
-        found = _ERROR_CODE.search(line) if "#PF" in line or "WnR" in line or "ops: " in line or "error_code" in line else None
+        found = (
+            _ERROR_CODE.search(line)
+            if "#PF" in line or "WnR" in line or "ops: " in line or "error_code" in line
+            else None
+        )
         if found:
             # Page-fault error code (Intel SDM vol. 3, 4.7): bit 1 is a write, bit 4 an instruction fetch.
             code = int(found[3] or found[4] or "0", 16) if not found[1] else 0
@@ -106,8 +118,8 @@ def registers_of(report: Report) -> tuple[Register, ...]:
     return tuple(Register(name, Word(value)) for name, value in seen.items())
 
 
-def _values(lines: object) -> Iterator[tuple[str, int]]:
-    for line in lines:  # type: ignore[attr-defined]
+def _values(lines: Sequence[str]) -> Iterator[tuple[str, int]]:
+    for line in lines:
         if "+0x" in line and not line.startswith(("RIP", "EIP", "pc", "lr")):
             if "Call " in line:
                 return

@@ -27,13 +27,18 @@ _FRAME = re.compile(
 _COMMON = re.compile(
     r"\s{0,40}(?:\[<([0-9a-f]{8,16})>\] )?(\? )?([A-Za-z_][\w.]{0,511})\+0x([0-9a-f]{1,16})/0x([0-9a-f]{1,16})\s{0,8}$"
 )
-_INLINE = re.compile(rf"\s{{0,40}}(?:\[<(?P<address>[0-9a-f]{{8,16}})>\] )?(?P<doubt>\? )?(?P<name>{_NAME}) (?P<file>[\w./+-]{{1,300}}:\d{{1,7}}) \[inline\]")
+_INLINE = re.compile(
+    rf"\s{{0,40}}(?:\[<(?P<address>[0-9a-f]{{8,16}})>\] )?(?P<doubt>\? )?(?P<name>{_NAME}) "
+    r"(?P<file>[\w./+-]{1,300}:\d{1,7}) \[inline\]"
+)
 _ARM = re.compile(
     rf"\s{{0,40}}(?:\[<(?P<address>[0-9a-f]{{8,16}})>\] )?\(?{_NAME}\)? from (?:\[<(?P<caller>[0-9a-f]{{8,16}})>\] )?"
     rf"\(?(?P<name>{_NAME})\+0x(?P<offset>[0-9a-f]{{1,8}})/0x(?P<size>[0-9a-f]{{1,8}})\)?"
     r"(?: \[(?P<module>[^\]\s]{1,100})\])?(?P<rest>.{0,400})"
 )
-_BARE = re.compile(r"\s{0,40}(?:<[A-Z]{2,8}>\s{0,8})?(?:\[<(?P<a>[0-9a-f]{8,16})>\]|0x(?P<b>[0-9a-f]{8,16}))(?P<doubt> \?)?\s*$")
+_BARE = re.compile(
+    r"\s{0,40}(?:<[A-Z]{2,8}>\s{0,8})?(?:\[<(?P<a>[0-9a-f]{8,16})>\]|0x(?P<b>[0-9a-f]{8,16}))(?P<doubt> \?)?\s*$"
+)
 _FILE = re.compile(r" ([\w./+-]{1,300}\.[chSs]?[rc]?s?p{0,2}:\d{1,7})")
 _CONTEXT = re.compile(r"<(/?)([A-Z#_]{1,12})>")
 # GCC's and Clang's clones of a function.
@@ -42,7 +47,7 @@ _CLONE = re.compile(r"\.(?:constprop|isra|part|cold|llvm|__uniq|lto_priv|cfi|cfi
 
 @lru_cache(maxsize=4096)
 def plain(name: str) -> str:
-    """Return a function's name without the suffixes of compilers and the prefixes of their padding: `f.isra.0` is `f`."""
+    """Return a function's name without what compilers put before and behind it: `f.isra.0` is `f`."""
     for prefix in ("__pfx_", "__cfi_"):
         if name.startswith(prefix):
             name = name[len(prefix) :]
@@ -66,7 +71,9 @@ def frame(line: str, context: str = "", name_of: Optional[NameOf] = None) -> Opt
         return _named(line, context)
     if "[inline]" in line:
         found = _INLINE.match(line)
-        return found and Frame(found["name"], reliable=not found["doubt"], inline=True, file=found["file"], context=context)
+        return found and Frame(
+            found["name"], reliable=not found["doubt"], inline=True, file=found["file"], context=context
+        )
     return _bare(line, context, name_of) if "[<" in line or "0x" in line else None
 
 

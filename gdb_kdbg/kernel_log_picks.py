@@ -21,9 +21,10 @@ from .kernel_log_records import Frame
 from .kernel_log_report import Report
 
 _HELD_AT = re.compile(r"\bat: (?:\[<[0-9a-f]{8,16}>\] )?([A-Za-z_$.<][^\s+]{0,511})\+0x")
-_RELEASED = re.compile(r"^\s{0,8}\[<[0-9a-f]{8,16}>\] ([A-Za-z_$.][^\s+]{0,511})\+0x|is trying to release lock .{0,80} at:$")
+_RELEASED = re.compile(
+    r"^\s{0,8}\[<[0-9a-f]{8,16}>\] ([A-Za-z_$.][^\s+]{0,511})\+0x|is trying to release lock .{0,80} at:$"
+)
 _HELD = re.compile(r"\s{0,8}#\d{1,4}: ")
-_CALLER_IS = re.compile(r"caller is ([A-Za-z_$.][^\s+]{0,511})")
 
 
 _MAKES = re.compile(r"alloc|^_*(?:skb_(?:clone|copy)|pskb_|sk_clone|sk_prot|build_skb|kmemleak|create_object)")
@@ -43,7 +44,7 @@ def verdict(kind: Kind, found: re.Match[str], report: Report, warned: bool = Fal
     `warned`: the function in the head only tells of the mistake of another.
     """
     stack = main_stack(report)
-    named = "soft" if "lockup" in kind.title else plain((found.groupdict().get("f") or "").split("+")[0])
+    named = plain((found.groupdict().get("f") or "").split("+")[0])
     if re.fullmatch(r"(?:0x)?[0-9a-f]{8,16}", named):
         named = ""
     if warned and named:
@@ -53,7 +54,7 @@ def verdict(kind: Kind, found: re.Match[str], report: Report, warned: bool = Fal
 
 
 def main_stack(report: Report) -> Sequence[Frame]:
-    """Return the stack of the fault: where it was stopped, then the first trace; of reports without, the first frames."""
+    """Return the stack of the fault: where it was stopped and the first trace, or the first frames of all."""
     ip = _stopped(report)
     trace = next(report.traces("trace"), None) or next(report.traces("dump", "head", "access", "task", "end"), ())
     if ip and not any(frame.function == ip.function and frame.offset == ip.offset for frame in trace):
@@ -98,10 +99,6 @@ def _from_fault(report: Report, stack: Sequence[Frame], named: str) -> Verdict:
     return _first([*(_reliable([ip]) if ip else ()), *_reliable(stack)], stack)
 
 
-def _from_dump(report: Report, stack: Sequence[Frame], named: str) -> Verdict:
-    return _first(_reliable(stack), stack)
-
-
 def _from_any(report: Report, stack: Sequence[Frame], named: str) -> Verdict:
     """The page's history, if the kernel keeps it, tells more than who found it."""
     owned = next(report.traces("allocated"), ())
@@ -114,7 +111,11 @@ def _from_lock(report: Report, stack: Sequence[Frame], named: str) -> Verdict:
     end = next((section.number for section in report.of("usage", "chain", "dump", "trace")), len(report.lines))
     lines = [line for line in report.lines[:end] if not _HELD.match(line)]
     places = [found[1] for line in lines if (found := _HELD_AT.search(line) or _RELEASED.search(line)) and found[1]]
-    rest = (name for frames in [*report.traces("dump", "trace"), *report.traces("usage", "chain")] for name in _reliable(frames))
+    rest = (
+        name
+        for frames in [*report.traces("dump", "trace"), *report.traces("usage", "chain")]
+        for name in _reliable(frames)
+    )
     return _first([*map(plain, places[:2]), *rest], next(report.traces("trace"), stack))
 
 
@@ -155,8 +156,18 @@ def _from_hung(report: Report, stack: Sequence[Frame], named: str) -> Verdict:
 
 
 def _from_stall(report: Report, stack: Sequence[Frame], named: str) -> Verdict:
-    """A stalled CPU is caught somewhere in a loop; who owns the loop stands just above what runs anything."""
-    stacks = [frames for frames in _interrupted(report, named == "soft") if frames and not any(map(idles, _reliable(frames)))]
+    """A stall is noticed in the timer interrupt: what it interrupted is what does not get on."""
+    return _loop(stack, list(_dumped(report, below=True)))
+
+
+def _from_lockup(report: Report, stack: Sequence[Frame], named: str) -> Verdict:
+    """A lockup's registers and stack are those of the interrupted code itself."""
+    return _loop(stack, list(_dumped(report, below=False)))
+
+
+# A stalled CPU is caught somewhere in a loop; who owns the loop stands just above what runs anything.
+def _loop(stack: Sequence[Frame], dumped: Sequence[Sequence[Frame]]) -> Verdict:
+    stacks = [frames for frames in dumped if frames and not any(map(idles, _reliable(frames)))]
     for frames in stacks:
         name = _looping(_reliable(frames))
         if name:
@@ -164,16 +175,16 @@ def _from_stall(report: Report, stack: Sequence[Frame], named: str) -> Verdict:
     return _first(_reliable(stacks[0]), stacks[0]) if stacks else Verdict("", stack)
 
 
-def _interrupted(report: Report, soft: bool) -> Iterator[Sequence[Frame]]:
-    """Yield the stacks that a stall report shows, each from below the interrupt that caught it."""
+def _dumped(report: Report, below: bool) -> Iterator[Sequence[Frame]]:
+    """Yield the stacks of the CPUs that a report shows, with the frame of their registers if these come first."""
     ip: Optional[Frame] = None
     for section in report.of("ip", "trace"):
         if section.kind == "ip":
             ip = report.stopped(section) or ip
             continue
         frames = report.frames(section)
-        below = _below_interrupt(frames)
-        yield (ip, *frames) if ip and (below is frames or soft) else below
+        interrupted = _below_interrupt(frames)
+        yield (ip, *frames) if ip and (interrupted is frames or not below) else interrupted
         ip = None
 
 
@@ -219,16 +230,12 @@ def _from_rust(report: Report, stack: Sequence[Frame], named: str) -> Verdict:
     return _first([name for name in names if "panick" not in name and "rust_begin_unwind" not in name], stack)
 
 
-def _from_none(report: Report, stack: Sequence[Frame], named: str) -> Verdict:
-    return _first(_reliable(stack), stack)
-
-
 _RULES = {
     "named": _from_named,
     "warning": _from_named,
     "fault": _from_fault,
     "trace": _from_trace,
-    "dump": _from_dump,
+    "dump": _from_trace,
     "any": _from_any,
     "lock": _from_lock,
     "order": _from_order,
@@ -236,10 +243,11 @@ _RULES = {
     "waits": _from_waits,
     "hung": _from_hung,
     "stall": _from_stall,
+    "lockup": _from_lockup,
     "deep": _from_deep,
     "rust": _from_rust,
     "held": _from_held,
     "race": _from_race,
-    "message": _from_none,
-    "none": _from_none,
+    "message": _from_trace,
+    "none": _from_trace,
 }

@@ -1,4 +1,4 @@
-"""What a crash in the text of a kernel's console is: frames, registers, access, task, kernel, and the crash of them all."""
+"""What a crash in the text of a kernel's console is: its frames, registers, access, task and kernel."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ class Kernel:
 class Crash:
     """One report of a kernel in a log, lines counted from 1.
 
-    `title` and `guilty` are normalised: no addresses, no compiler suffixes. `corrupted` says why the report is not to be
-    trusted, and is empty if it is whole. `stack` is the stack of the fault, innermost first, with the faulting function;
+    `title` and `guilty` are normalised: no addresses, no compiler suffixes. `corrupted` says why the report is not to
+    be trusted, and is empty if it is whole. `stack` is that of the fault, innermost first, the faulting function too;
     `allocated` and `freed` are the stacks of the object that was accessed.
     """
 

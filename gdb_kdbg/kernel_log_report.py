@@ -23,8 +23,8 @@ _MARK = re.compile(
     r"|(?P<held>\d+ locks? held by |locks? held by |Showing all locks held|no locks held by )"
     r"|(?P<usage>\{[\w-]{4,32}\} state was registered at:|\.\.\. which became |to a [\w-]+-irq-unsafe lock:)"
     r"|(?P<nmi>NMI backtrace for cpu |Sending NMI )"
-    r"|(?P<task>task:\S.{0,40} state:|\S{1,20}\s{1,16}[RSDTtXZIPNWK] {1,3}(?:running task |\(NOTLB\) |stopped |[0-9a-f]{1,16} )?"
-    r"\s{0,12}\d{1,10} {1,9}\d{1,10} {1,9}(?:\d{1,10}|0x))"
+    r"|(?P<task>task:\S.{0,40} state:|\S{1,20}\s{1,16}[RSDTtXZIPNWK] {1,3}(?:running task "
+    r"|\(NOTLB\) |stopped |[0-9a-f]{1,16} )?\s{0,12}\d{1,10} {1,9}\d{1,10} {1,9}(?:\d{1,10}|0x))"
     r"|(?P<ip>RIP: |RIP  \[<|EIP: |EIP is at |IP: |pc : (?!\[)|PC is at |NIP \[|epc : (?!ffff)|pc\s+: )"
     r"|(?P<access>(?:[Rr]ead|[Ww]rite|read-write)(?: \([a-z ]+\))? (?:of size|to 0x|at addr) ?|assert no )"
     r"|(?P<end>---\[ end |Rebooting in |Modules linked in:|Dumping ftrace buffer|Kernel Offset: |Mem abort info|"
@@ -33,7 +33,6 @@ _MARK = re.compile(
     r"Register r\d+ information|lr : |LR is at|ra : )"
     r")"
 )
-_CODE_ADDRESS = re.compile(r"(?:0010:|:)?\s{0,4}\[?<?(?:0x)?([0-9a-f]{8,16})")
 
 
 class Section:
@@ -95,7 +94,6 @@ class Report:
         start = max(text.find(":"), text.find(" at ") + 3) + 1
         found = frame(_unselected(text[start:]), "", self._name_of)
         return found or (Frame("") if re.search(r"\s(?:0x0+)$", text) else None)
-
 
     def came_from(self, section: Section) -> Optional[Frame]:
         """Return the caller of a null function pointer, which arm and riscv keep in the link register."""
