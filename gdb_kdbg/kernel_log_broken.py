@@ -77,7 +77,7 @@ BROKEN: tuple[tuple[str, ...], ...] = (
         "end",
     ),
     (
-        r"(?:rust_kernel|\w{1,30}): panicked at (\S+?):(\d+):\d+:",
+        r"(?:rust_kernel|\b\w{1,30}): panicked at (\S+?):(\d+):\d+:",
         "{next} in {f}",
         "",
         "rust",

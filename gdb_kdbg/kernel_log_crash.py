@@ -7,7 +7,7 @@ from typing import Optional, Sequence
 
 from .kernel_log_details import access_of, registers_of, task_of
 from .kernel_log_frames import plain
-from .kernel_log_kinds import Kind
+from .kernel_log_kinds import HEAD_LIMIT, Kind
 from .kernel_log_picks import Verdict, verdict
 from .kernel_log_records import Access, Crash, Frame, NameOf
 from .kernel_log_report import Report
@@ -43,7 +43,7 @@ def crash_from(
 ) -> Optional[Crash]:
     """Return the crash that the lines of a report tell of; `head` is the number of the line that gave its kind."""
     report = Report(lines, name_of)
-    found = kind.pattern.search(lines[head])
+    found = kind.pattern.search(lines[head][:HEAD_LIMIT])
     if not found:
         return None
     title, type_ = _special(kind, found, lines, head)

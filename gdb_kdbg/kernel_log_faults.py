@@ -83,13 +83,13 @@ FAULTS: tuple[tuple[str, ...], ...] = (
         "fault",
     ),
     (
-        r"(?:detected buffer overflow|detected buffer \w+flow) in (\w+)|(\w+): detected buffer overflow",
+        r"(?:detected buffer overflow|detected buffer \w+flow) in (\w+)|\b(\w{1,60}): detected buffer overflow",
         "kernel BUG in {f}",
         "BUG",
         "fault",
     ),
     (
-        r"(\w+): detected field-spanning write",
+        r"\b(\w{1,60}): detected field-spanning write",
         "WARNING in {f}",
         "WARNING",
         "fault",

@@ -75,8 +75,8 @@ CHECKERS: tuple[tuple[str, ...], ...] = (
         "lockup",
     ),
     (
-        r"(?:INFO: )?rcu[\w-]* (?:self-)?detected (?:expedited )?stalls? on|"
-        r"INFO: \S*rcu[\w-]* (?:self-)?detected (?:expedited )?stalls?",
+        r"(?:INFO: )?rcu[\w-]{0,40} (?:self-)?detected (?:expedited )?stalls? on|"
+        r"INFO: \S{0,20}rcu[\w-]{0,40} (?:self-)?detected (?:expedited )?stalls?",
         "INFO: rcu detected stall in {f}",
         "HANG",
         "stall",
@@ -127,7 +127,7 @@ CHECKERS: tuple[tuple[str, ...], ...] = (
         "lock",
     ),
     (
-        r"(?:HARD|SOFT|RECLAIM_)\w*IRQ\w*-safe -> \w+-unsafe lock order detected|"
+        r"(?:HARD|SOFT|RECLAIM_)\w{0,20}IRQ\w{0,20}-safe -> \w+-unsafe lock order detected|"
         r"-safe -> \S+-unsafe lock order detected",
         "possible deadlock in {f}",
         "LOCKDEP",

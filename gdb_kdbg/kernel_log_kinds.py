@@ -38,6 +38,8 @@ NEEDLES = (
     "Kernel tried to access", "KASAN: ", "panicked at", "LOCKUP", "still has locks",
     "double add", "cut here", "RIP: 0033:", "Pid: ", "lock order", "Linux version ", "Booting ",
 )  # fmt: skip
+# Heads are at the start of their lines.
+HEAD_LIMIT = 512
 _ROWS = (*CHECKERS, *FAULTS, *BROKEN)
 _GROUP = re.compile(r"(?<!\\)\((?:\?P<\w+>|(?!\?))")
 # What looks like a head, and is none: lines about reports, and what user programs print about themselves.
@@ -61,6 +63,7 @@ def _any() -> re.Pattern[str]:
 
 def kind_of(line: str) -> Optional[Kind]:
     """Return the kind of report that a line begins, None if it begins none."""
+    line = line[:HEAD_LIMIT]
     if not _any().search(line) or _HARMLESS.search(line):
         return None
     return next((kind for kind in kinds() if kind.pattern.search(line)), None)
