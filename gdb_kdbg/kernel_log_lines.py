@@ -1,0 +1,53 @@
+"""Lines of a kernel's console: whatever stands before the message taken off, and who printed it.
+
+Kernels with CONFIG_PRINTK_CALLER print the task `[T123]` or CPU `[C1]`; that tells apart what two CPUs print at once.
+"""
+
+from __future__ import annotations
+
+import re
+
+# No line of a kernel is longer (LOG_LINE_MAX and its prefix); the rest of a longer one is noise.
+LINE_LIMIT = 2048
+
+STAMPED = re.compile(r"(?:<\d{1,3}>)?\[ {0,9}\d{1,10}\.\d{3,9}\](?:\[ {0,9}([TC]\d{1,10})\])? ?")
+_LATE = re.compile(r"\[ {0,9}\d{1,10}\.\d{3,9}\](?:\[ {0,9}([TC]\d{1,10})\])? ?")
+# netconsole and /dev/kmsg; syslog and journald; dmesg -T; colours; a level alone.
+_OTHER = re.compile(
+    r"(?:\x1b\[[0-9;]{0,12}m)*(?:"
+    r"\d{1,3},\d{1,20},\d{1,20},[^;]{1,60};"
+    r"|\w{3} {1,2}\d{1,2} \d\d:\d\d:\d\d \S{1,80} kernel: ?"
+    r"|\d{4}-\d\d-\d\d[T ][\d:.,]{8,20}(?:Z|[+-]\d\d:?\d\d)? \S{1,80} kernel: ?"
+    r"|\[\w{3} \w{3} {1,2}\d{1,2} \d\d:\d\d:\d\d \d{4}\] ?"
+    r"|<\d{1,3}>"
+    r"|)(?:\x1b\[[0-9;]{0,12}m)*"
+)
+_CALLER = re.compile(r"\[ {0,9}([TC]\d{1,10})\] ?")
+_COLOUR = re.compile(r"\x1b\[[0-9;]{0,12}[A-Za-z]")
+_SYSLOG = re.compile(r"(?:\w{3} {1,2}\d{1,2} \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT[\d:]{8})")
+_LATEST = 120
+
+
+def message(line: str) -> tuple[str, str]:
+    """Return who printed a line and its message: `("T12", "BUG: ...")`; the caller is empty where it is not printed.
+
+    A copy of the line by a syslog daemon has a caller of its own (`~T12`), so that it does not fall between the lines
+    of the original.
+    """
+    stamped = STAMPED.match(line)
+    if stamped:
+        return stamped[1] or "", line[stamped.end() : LINE_LIMIT]
+    return _unusual(line[:LINE_LIMIT])
+
+
+def _unusual(line: str) -> tuple[str, str]:
+    if "\x1b" in line:
+        line = _COLOUR.sub("", line)
+    late = _LATE.search(line, 0, _LATEST)
+    if late:
+        copied = "~" if _SYSLOG.match(line) else ""
+        return copied + (late[1] or ""), line[late.end() :]
+    other = _OTHER.match(line)
+    start = other.end() if other else 0
+    caller = _CALLER.match(line, start)
+    return (caller[1], line[caller.end() :]) if caller else ("", line[start:])
