@@ -123,6 +123,8 @@ class _GdbCommand(gdb.Command):
         self._plugin.run(self._command, argument)
 
     def complete(self, text: str, word: Optional[str]) -> Optional[Union[Sequence[str], int]]:
+        if registry.asks_for_file(self._command, text):
+            return gdb.COMPLETE_FILENAME
         if not text.rsplit(" ", 1)[-1].startswith("-") and any(a.kind == "address" for a in self._command.arguments):
             return gdb.COMPLETE_EXPRESSION
         if not text.rsplit(" ", 1)[-1].startswith("-") and any(a.kind == "routine" for a in self._command.arguments):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Mapping, NoReturn, Optional, Sequence
 
-from ..dumps.core import CoreTarget
+from ..dumps.core import CoreTarget, is_core
 from ..errors import KdbgError, NotSupported, SymbolNotFound, TargetUnavailable
 from ..file_target import FileTarget
 from ..ranges import Range
@@ -21,6 +21,7 @@ class OfflineSession:
     """What commands are given outside GDB."""
 
     def __init__(self, core: Optional[str], files: Sequence[str], settings: Mapping[str, str]) -> None:
+        core, files = (core, files) if core else _core_among(files)
         self._target = CoreTarget.open(core, files) if core else None
         self._files = tuple(files)
         self._settings = {setting.name: settings.get(setting.name, setting.default) for setting in SETTINGS}
@@ -89,6 +90,12 @@ class OfflineSession:
 
     def armed(self) -> tuple[str, ...]:
         return ()
+
+
+# A core dump needs no option of its own if its name is given with the others.
+def _core_among(files: Sequence[str]) -> tuple[Optional[str], Sequence[str]]:
+    core = next((path for path in files if is_core(path)), None)
+    return core, [path for path in files if path != core]
 
 
 def _split(text: str) -> tuple[str, str, str]:

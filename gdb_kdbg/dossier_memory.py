@@ -1,0 +1,78 @@
+"""Which memory and which copies a picture of a victim shows, decided from ranges alone."""
+
+from __future__ import annotations
+
+from typing import Iterable, Optional, Sequence
+
+from .dossier import CopyAxis, CopyNote, MemoryPicture, NamedRange, Stretch
+from .ranges import Range, gap_after
+from .units import ADDRESS_MASK, Address, Count, Size
+
+# A copy further away than this has nothing to do with the victim, as far as a picture can tell.
+NEAR = 64
+_LANES = 8
+_ALIGN = 8
+_MARGIN, _WIDEST = 12, 56
+# More than these no page shows; a ring may have a million.
+COPIES_LIMIT = 20_000
+
+
+def near_copies(copies: Iterable[CopyNote], victim: Range, process: str = "") -> Sequence[CopyNote]:
+    """Return the copies within 64 bytes of a victim, and the culprit, in their order.
+
+    With a `process` those of others are left out: their addresses are another memory.
+    """
+    return [
+        copy
+        for copy in copies
+        if copy.is_culprit or (_is_near(copy, victim) and (not process or copy.process in ("", process)))
+    ]
+
+
+def memory_picture(
+    victim: NamedRange,
+    near: Sequence[CopyNote],
+    expected: Optional[bytes] = None,
+    contents: Sequence[Stretch] = (),
+    surroundings: Sequence[NamedRange] = (),
+) -> MemoryPicture:
+    """Make the picture of a victim; of the near copies those are kept that say most."""
+    shown = _closest(near, victim.range)
+    return MemoryPicture(
+        victim, window_around(victim.range, near), expected, tuple(contents), tuple(surroundings), tuple(shown),
+        Count(len(near) - len(shown)),
+    )  # fmt: skip
+
+
+def window_around(victim: Range, near: Sequence[CopyNote]) -> Range:
+    """Return the range to draw: the victim with a margin, and what the culprit touched of it, in whole words."""
+    culprits = [copy.touched for copy in near if copy.is_culprit and _distance(copy.touched, victim) <= NEAR]
+    start = min([victim.start, *(r.start for r in culprits)]) - _MARGIN
+    end = max([victim.start + min(victim.size, _WIDEST // 2), *(r.end for r in culprits)]) + _MARGIN
+    # The victim stays in view, most of the room being before it: that is where a copy that ran over came from.
+    start = max(start, victim.start - _WIDEST // 2)
+    start -= start % _ALIGN
+    end = min(end, start + _WIDEST)
+    end += -end % _ALIGN
+    return Range(Address(max(0, start)), Size(min(end, ADDRESS_MASK + 1) - max(0, start)))
+
+
+def bounded_axis(unit: str, copies: Sequence[CopyNote], total: int, lost: int) -> CopyAxis:
+    """Make an axis of the newest copies, with the culprits among the older ones."""
+    newest = copies[-COPIES_LIMIT:]
+    older = [copy for copy in copies[:-COPIES_LIMIT] if copy.is_culprit]
+    shown = (*older, *newest)
+    return CopyAxis(unit, shown, Count(total), Count(lost), Count(len(copies) - len(shown)))
+
+
+def _is_near(copy: CopyNote, victim: Range) -> bool:
+    return copy.size > 0 and _distance(copy.touched, victim) <= NEAR
+
+
+def _distance(touched: Range, victim: Range) -> int:
+    return max(0, gap_after(touched, victim))
+
+
+def _closest(near: Sequence[CopyNote], victim: Range) -> Sequence[CopyNote]:
+    ranked = sorted(near, key=lambda copy: (not copy.is_culprit, _distance(copy.touched, victim), -copy.sequence))
+    return sorted(ranked[:_LANES], key=lambda copy: copy.at)

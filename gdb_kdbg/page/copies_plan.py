@@ -1,0 +1,118 @@
+"""How the copies stand on their axis: lanes by caller, shapes by process, columns of a few pixels.
+
+Whatever the number of copies, a drawing has at most one mark per lane, process and column.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from typing import Mapping, Sequence
+
+from ..dossier import CopyAxis, CopyNote
+from .html import number
+
+WIDTH, GUTTER, RIGHT = 1040, 200, 24
+TOP, LANE, BOTTOM = 34, 30, 30
+COLUMN = 4
+LANES, PROCESSES = 12, 6
+OTHERS, NOBODY = "other callers", "process unknown"
+OTHER_PROCESSES = "other processes"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Lanes and processes by name, and which of them each copy belongs to."""
+
+    lanes: tuple[str, ...]
+    processes: tuple[str, ...]
+    lane_of: Mapping[str, int]
+    process_of: Mapping[str, int]
+    first: float
+    last: float
+
+    @property
+    def height(self) -> int:
+        return TOP + LANE * len(self.lanes) + BOTTOM
+
+    def lane(self, copy: CopyNote) -> int:
+        return self.lane_of.get(copy.function, len(self.lanes) - 1)
+
+    def process(self, copy: CopyNote) -> int:
+        return self.process_of.get(copy.process or NOBODY, len(self.processes) - 1)
+
+    def x(self, at: float) -> float:
+        return GUTTER + (at - self.first) / (self.last - self.first) * (WIDTH - GUTTER - RIGHT)
+
+    def y(self, lane: int) -> int:
+        return TOP + LANE * lane + LANE // 2
+
+
+def plan_of(axis: CopyAxis) -> Plan:
+    """Choose lanes and processes: those of the culprits, then the most frequent."""
+    lanes = _chosen([copy.function for copy in axis.copies], _blamed(axis, "function"), LANES, OTHERS)
+    named = [copy.process or NOBODY for copy in axis.copies]
+    processes = _chosen(named, [name or NOBODY for name in _blamed(axis, "process")], PROCESSES, OTHER_PROCESSES)
+    places = [copy.at for copy in axis.copies]
+    margin = (max(places) - min(places)) * 0.02 or 0.5
+    return Plan(
+        lanes, processes, {name: i for i, name in enumerate(lanes)}, {name: i for i, name in enumerate(processes)},
+        min(places) - margin, max(places) + margin,
+    )  # fmt: skip
+
+
+def _blamed(axis: CopyAxis, attribute: str) -> list[str]:
+    return [getattr(copy, attribute) for copy in axis.copies if copy.is_culprit]
+
+
+def _chosen(names: Sequence[str], first: Sequence[str], limit: int, others: str) -> tuple[str, ...]:
+    ranked = list(dict.fromkeys([*first, *(name for name, _ in Counter(names).most_common())]))
+    if len(ranked) <= limit:
+        return tuple(ranked)
+    return (*ranked[: limit - 1], others)
+
+
+def shape(process: int, count: int) -> str:
+    """Return the path of a mark, to stand behind its `M`: a shape for each process, larger where it is for several."""
+    r = 4 + min(3, int(math.log2(count))) / 2 if count > 1 else 4
+    return _shapes(r)[process % PROCESSES]
+
+
+def _shapes(r: float) -> tuple[str, ...]:
+    one, two, third = number(r), number(2 * r), number(r / 2.6)
+    wide, step = number(2 * r / 2.6), number(r - r / 2.6)
+    return (
+        f"m-{one},0a{one},{one} 0 1,0 {two},0a{one},{one} 0 1,0 -{two},0z",
+        f"m-{one},-{one}h{two}v{two}h-{two}z",
+        f"m0,-{one}l{one},{two}h-{two}z",
+        f"m0,-{one}l{one},{one}l-{one},{one}l-{one},-{one}z",
+        f"m-{third},-{one}h{wide}v{step}h{step}v{wide}h-{step}v{step}h-{wide}v-{step}h-{step}v-{wide}h{step}z",
+        f"m0,{one}l-{one},-{two}h{two}z",
+    )
+
+
+def sizes(process: int) -> list[str]:
+    """Return the shapes of a process for 1, 2, 4 and 8 or more copies."""
+    return [shape(process, count) for count in (1, 2, 4, 8)]
+
+
+def marks(plan: Plan, axis: CopyAxis) -> Mapping[tuple[int, int], str]:
+    """Return a path for each lane and process that has copies."""
+    counted: Counter[tuple[int, int, int]] = Counter(
+        (plan.lane(copy), plan.process(copy), int(plan.x(copy.at) // COLUMN)) for copy in axis.copies
+    )
+    paths: dict[tuple[int, int], list[str]] = {}
+    for (lane, process, column), count in sorted(counted.items()):
+        path = paths.setdefault((lane, process), [])
+        path.append(f"M{column * COLUMN + COLUMN // 2},{plan.y(lane)}{shape(process, count)}")
+    return {key: "".join(path) for key, path in paths.items()}
+
+
+def ticks(first: float, last: float) -> list[float]:
+    """Return about eight round numbers in a range."""
+    raw = (last - first) / 8
+    power = 10 ** math.floor(math.log10(raw))
+    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= raw)
+    begin = math.ceil(first / step)
+    return [i * step for i in range(begin, math.floor(last / step) + 1)]

@@ -1,0 +1,287 @@
+"use strict";
+(() => {
+  const one = (selector, inside = document) => inside.querySelector(selector);
+  const all = (selector, inside = document) => [...inside.querySelectorAll(selector)];
+  const store = JSON.parse(one("#data").textContent);
+  const SEQ = 0, AT = 1, LANE = 2, PROC = 3, CALLER = 4, PLACE = 5, WHO = 6, TAG = 7, TO = 8, FROM = 9, SIZE = 10, WROTE = 11, FLAGS = 12;
+  const CULPRIT = 1, NEAR = 2, TORN = 4;
+
+  // What needs no data: copy buttons, unfolding for print, pictures that open at their victim.
+  for (const button of all("[data-copy]")) {
+    button.hidden = false;
+    button.addEventListener("click", async () => {
+      try { await navigator.clipboard.writeText(button.dataset.copy); } catch { selectText(button.previousElementSibling); }
+      button.textContent = "Copied";
+      setTimeout(() => { button.textContent = "Copy"; }, 1500);
+    });
+  }
+  function selectText(element) {
+    const range = document.createRange();
+    range.selectNodeContents(element);
+    getSelection().removeAllRanges();
+    getSelection().addRange(range);
+    document.execCommand("copy");
+  }
+  let folded = [];
+  addEventListener("beforeprint", () => { folded = all("details:not([open])"); for (const d of folded) d.open = true; });
+  addEventListener("afterprint", () => { for (const d of folded) d.open = false; folded = []; });
+  for (const box of all("[data-scroll]")) {
+    box.scrollLeft = Number(one("svg", box).dataset.victim) - box.clientWidth / 2 + 80;
+  }
+
+  const lanesOfMemory = all(".memory .copy");
+  if (!store) return;
+  const rows = store.rows, texts = store.texts, shapes = store.shapes, count = rows.length;
+  const bySequence = new Map(rows.map((row, index) => [String(row[SEQ]), index]));
+  const foot = store.height - store.bottom, span = store.width - store.gutter - store.right;
+  const chart = one("#chart"), svg = one("svg", chart), marks = one("#marks"), rings = one("#rings"), brush = one("#brush");
+  let first = store.first, last = store.last, chosen = rows.findIndex((row) => row[FLAGS] & CULPRIT);
+  const home = chosen;
+
+  const make = (name, attributes, text) => {
+    const element = document.createElementNS(svg.namespaceURI, name);
+    for (const key in attributes) element.setAttribute(key, attributes[key]);
+    if (text !== undefined) element.textContent = text;
+    return element;
+  };
+  const x = (at) => store.gutter + (at - first) / (last - first) * span;
+  const y = (lane) => store.top + store.lane * lane + store.lane / 2;
+  const column = (row) => Math.floor(x(row[AT]) / store.column);
+  const middle = (row) => column(row) * store.column + store.column / 2;
+  const atLeast = (at) => {
+    let low = 0, high = count;
+    while (low < high) { const m = (low + high) >> 1; if (rows[m][AT] < at) low = m + 1; else high = m; }
+    return low;
+  };
+  const bytes = (n) => `${n.toLocaleString("en")} byte${n === 1 ? "" : "s"}`;
+  const hex = (n) => `0x${n.toString(16)}`;
+  const wrap = (n) => BigInt.asUintN(64, n);
+
+  function describe(row) {
+    const place = texts[row[PLACE]], start = BigInt(`0x${row[TO]}`);
+    const area = (size) => `${hex(start)} – ${hex(wrap(start + BigInt(size)))}`;
+    const context = [texts[row[TAG]], texts[row[WHO]]].filter(Boolean).join(", ");
+    const wrote = row[WROTE] === null ? "" : ` Written: ${bytes(row[WROTE])}, ${area(row[WROTE])}.`;
+    return `${row[FLAGS] & CULPRIT ? "Culprit. " : ""}Copy ${row[SEQ]} by ${texts[row[CALLER]]}${place ? ` (${place})` : ""}` +
+      `${context ? `, ${context}` : ""}. Asked: ${bytes(row[SIZE])}, ${area(row[SIZE])}.${wrote}`;
+  }
+
+  // The drawing: one path for each lane and process, one mark for each column of it.
+  function draw() {
+    const counted = new Map();
+    for (let i = atLeast(first); i < count && rows[i][AT] <= last; i++) {
+      const row = rows[i], key = row[LANE] * 64 + row[PROC];
+      let columns = counted.get(key);
+      if (!columns) counted.set(key, columns = new Map());
+      const c = column(row);
+      columns.set(c, (columns.get(c) || 0) + 1);
+    }
+    marks.replaceChildren(...[...counted].sort((a, b) => a[0] - b[0]).map(([key, columns]) => {
+      const lane = key >> 6, process = key & 63;
+      let d = "";
+      for (const [c, n] of columns) {
+        d += `M${c * store.column + store.column / 2},${y(lane)}${shapes[process][Math.min(3, Math.floor(Math.log2(n)))]}`;
+      }
+      return make("path", { d, class: `mark p${process}` });
+    }));
+    drawRings();
+    drawTicks();
+    for (const moment of all(".moment", svg)) {
+      const at = Number(moment.dataset.at);
+      moment.setAttribute("transform", `translate(${x(at).toFixed(1)},0)`);
+      moment.setAttribute("visibility", at < first || at > last ? "hidden" : "visible");
+    }
+    all("[data-zoom]").forEach((button) => { button.disabled = unusable(button.dataset.zoom); });
+  }
+  function unusable(what) {
+    if (what === "culprit") return home < 0;
+    const whole = first <= store.first && last >= store.last;
+    return what === "in" ? last - first <= 4 * (store.last - store.first) / Math.max(8, count * 2) : whole;
+  }
+  const ringed = rows.filter((row) => row[FLAGS] & (CULPRIT | NEAR));
+  function drawRings() {
+    const shown = ringed.filter((row) => row[AT] >= first && row[AT] <= last).map((row) =>
+      make("circle", { cx: middle(row), cy: y(row[LANE]), r: 9, class: row[FLAGS] & CULPRIT ? "ring culprit" : "ring" }));
+    const row = rows[chosen];
+    if (row && row[AT] >= first && row[AT] <= last) {
+      shown.push(make("circle", { cx: middle(row), cy: y(row[LANE]), r: 12.5, class: "ring chosen" }));
+    }
+    rings.replaceChildren(...shown);
+  }
+  function drawTicks() {
+    const raw = (last - first) / 8, power = 10 ** Math.floor(Math.log10(raw));
+    const step = power * [1, 2, 5, 10].find((factor) => power * factor >= raw * 0.999);
+    const made = [];
+    for (let i = Math.ceil(first / step); i * step <= last; i++) {
+      const at = x(i * step).toFixed(1), label = Number((i * step).toPrecision(10)).toLocaleString("en", { maximumFractionDigits: 9 });
+      made.push(make("line", { x1: at, x2: at, y1: store.top, y2: foot + 4, class: "grid" }),
+        make("text", { x: at, y: foot + 17, class: "tick" }, label));
+    }
+    one("#ticks").replaceChildren(...made);
+  }
+
+  function show(from, to) {
+    const least = Math.max((store.last - store.first) / Math.max(8, count * 2) * 4, 1e-9);
+    const width = Math.min(Math.max(to - from, least), store.last - store.first);
+    first = Math.min(Math.max((from + to - width) / 2, store.first), store.last - width);
+    last = first + width;
+    draw();
+  }
+  function zoom(factor, around) {
+    const at = around === undefined ? (chosen >= 0 && inSight(chosen) ? rows[chosen][AT] : (first + last) / 2) : around;
+    const share = (at - first) / (last - first), width = (last - first) * factor;
+    show(at - share * width, at + (1 - share) * width);
+  }
+  const inSight = (index) => rows[index][AT] >= first && rows[index][AT] <= last;
+
+  function choose(index, bring = true) {
+    if (index < 0 || index >= count) return;
+    chosen = index;
+    const row = rows[index];
+    for (const panel of all("[data-detail]")) panel.textContent = describe(row);
+    for (const lane of lanesOfMemory) lane.classList.toggle("chosen", lane.dataset.sequence === String(row[SEQ]));
+    for (const line of all("#copies-rows tr")) line.classList.toggle("chosen", line.dataset.sequence === String(row[SEQ]));
+    if (bring && !inSight(index)) show(row[AT] - (last - first) / 2, row[AT] + (last - first) / 2);
+    else drawRings();
+  }
+
+  function nextLane(step) {
+    const start = Math.max(0, chosen), wanted = rows[start][LANE] + step;
+    let best = -1;
+    rows.forEach((row, i) => {
+      if ((row[LANE] - wanted) * step >= 0) {
+        const better = best < 0 || (row[LANE] - rows[best][LANE]) * step < 0 ||
+          (row[LANE] === rows[best][LANE] && Math.abs(i - start) < Math.abs(best - start));
+        if (better) best = i;
+      }
+    });
+    choose(best);
+  }
+
+  const commands = {
+    in: () => zoom(0.5), out: () => zoom(2), fit: () => show(store.first, store.last),
+    culprit: () => { if (home >= 0) { choose(home); } },
+  };
+  const keys = {
+    ArrowLeft: () => choose(chosen < 0 ? count - 1 : chosen - 1), ArrowRight: () => choose(chosen + 1),
+    ArrowUp: () => nextLane(-1), ArrowDown: () => nextLane(1), Home: () => choose(0), End: () => choose(count - 1),
+    "+": commands.in, "=": commands.in, "-": commands.out, 0: commands.fit, c: commands.culprit,
+  };
+  chart.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.altKey || event.metaKey || !Object.hasOwn(keys, event.key)) return;
+    event.preventDefault();
+    keys[event.key]();
+  });
+  all("[data-zoom]").forEach((button) => button.addEventListener("click", () => commands[button.dataset.zoom]()));
+
+  // The pointer: what is under it, a click chooses, a drag zooms, a double click shows all.
+  const point = (event) => {
+    const box = svg.getBoundingClientRect(), scale = store.width / box.width;
+    return [(event.clientX - box.left) * scale, (event.clientY - box.top) * scale];
+  };
+  const atX = (px) => first + (px - store.gutter) / span * (last - first);
+  function under(event) {
+    const [px, py] = point(event), lane = Math.floor((py - store.top) / store.lane), reach = 10;
+    let best = -1, distance = reach;
+    for (let i = atLeast(atX(px - reach)); i < count && rows[i][AT] <= atX(px + reach); i++) {
+      const away = Math.abs(x(rows[i][AT]) - px);
+      if (rows[i][LANE] === lane && away < distance) { best = i; distance = away; }
+    }
+    return best;
+  }
+  let pressed = null;
+  svg.addEventListener("pointerdown", (event) => {
+    const [px] = point(event);
+    if (event.button === 0 && px >= store.gutter) pressed = px;
+  });
+  svg.addEventListener("pointermove", (event) => {
+    const [px] = point(event);
+    if (pressed === null) { chart.title = ""; const i = under(event); if (i >= 0) chart.title = describe(rows[i]); return; }
+    if (Math.abs(px - pressed) > 4) svg.setPointerCapture(event.pointerId);
+    brush.setAttribute("x", Math.min(px, pressed));
+    brush.setAttribute("width", Math.abs(px - pressed));
+  });
+  svg.addEventListener("pointerup", (event) => {
+    if (pressed === null) return;
+    const [px] = point(event), from = pressed;
+    pressed = null;
+    brush.setAttribute("width", 0);
+    if (Math.abs(px - from) > 4) show(atX(Math.min(px, from)), atX(Math.max(px, from)));
+    else { const i = under(event); if (i >= 0) choose(i); }
+  });
+  svg.addEventListener("pointercancel", () => { pressed = null; brush.setAttribute("width", 0); });
+  svg.addEventListener("dblclick", commands.fit);
+
+  // Copies in the picture of memory: one stop for Tab, arrows along them.
+  const memoryLane = (index) => {
+    lanesOfMemory.forEach((lane, i) => lane.setAttribute("tabindex", i === index ? 0 : -1));
+    return lanesOfMemory[index];
+  };
+  lanesOfMemory.forEach((lane, index) => {
+    const pick = () => choose(bySequence.get(lane.dataset.sequence) ?? -1);
+    lane.addEventListener("focus", pick);
+    lane.addEventListener("click", pick);
+    lane.addEventListener("keydown", (event) => {
+      const step = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1 }[event.key];
+      const next = event.key === "Home" ? 0 : event.key === "End" ? lanesOfMemory.length - 1 : index + step;
+      if (!lanesOfMemory[next]) return;
+      event.preventDefault();
+      memoryLane(next).focus();
+    });
+  });
+  if (lanesOfMemory.length) memoryLane(Math.max(0, lanesOfMemory.findIndex((lane) => lane.classList.contains("culprit"))));
+
+  // The table: a hundred at a time of those that have the words in them.
+  const PAGE = 100, body = one("#copies-rows"), filter = one("#filter");
+  let listed = rows.map((_, index) => index), page = 0;
+  const cells = (row) => [row[SEQ], texts[row[CALLER]], texts[row[PLACE]], texts[row[WHO]], texts[row[TAG]], `0x${row[TO]}`,
+    `0x${row[FROM]}`, row[SIZE].toLocaleString("en"), remark(row)];
+  function remark(row) {
+    const wrote = row[WROTE] === null ? "" : `, wrote ${row[WROTE].toLocaleString("en")}`;
+    if (row[FLAGS] & CULPRIT) return `culprit: asked ${row[SIZE].toLocaleString("en")}${wrote}`;
+    return row[FLAGS] & TORN ? "torn: half written" : "";
+  }
+  const inCode = new Set([1, 5, 6]);
+  function list() {
+    const from = page * PAGE, shown = listed.slice(from, from + PAGE);
+    body.replaceChildren(...shown.map((index) => {
+      const line = document.createElement("tr"), row = rows[index];
+      line.dataset.sequence = row[SEQ];
+      line.classList.toggle("culprit", Boolean(row[FLAGS] & CULPRIT));
+      line.classList.toggle("chosen", index === chosen);
+      line.append(...cells(row).map((value, i) => {
+        const cell = document.createElement("td");
+        const place = inCode.has(i) ? cell.appendChild(document.createElement("code")) : cell;
+        place.textContent = value;
+        return cell;
+      }));
+      line.addEventListener("click", () => choose(index));
+      return line;
+    }));
+    one("#page").textContent = listed.length ? `${from + 1}–${from + shown.length} of ${listed.length.toLocaleString("en")}` : "none";
+    one("#earlier").disabled = page === 0;
+    one("#later").disabled = from + PAGE >= listed.length;
+  }
+  const turn = (step) => { page += step; list(); };
+  one("#earlier").addEventListener("click", () => turn(-1));
+  one("#later").addEventListener("click", () => turn(1));
+  filter.addEventListener("input", () => {
+    const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
+    listed = [];
+    rows.forEach((row, index) => {
+      const line = cells(row).join(" ").toLowerCase();
+      if (words.every((word) => line.includes(word))) listed.push(index);
+    });
+    page = 0;
+    list();
+  });
+  page = Math.floor(Math.max(0, home < 0 ? count - 1 : home) / PAGE);
+  one("#pager").hidden = false;
+  one("#some")?.remove();
+  one(".controls").hidden = false;
+  one("#copies-keys").hidden = false;
+  list();
+  draw();
+  if (home >= 0) choose(home, false);
+  document.documentElement.dataset.ready = "yes";
+})();
