@@ -3,16 +3,16 @@
 A dossier is made by a builder: `dossier_scene` makes one of a stopped target. A builder for another source (a log, say)
 fills the same values, and needs nothing of a target:
 
-- `findings` as the diagnosis gives them. The page takes the verdict, its facts and what to type next from the first one.
+- `findings` as the diagnosis gives them. The page takes the verdict, its facts and what to type next from the first.
 - Every copy that is known becomes a `CopyNote`. `at` is where it stands on the axis, which is named by `CopyAxis.unit`:
   the copy's number in a ring, seconds in a log that has times.
-- `memory_picture` (in `dossier_memory`) chooses from a victim and the same notes which copies belong into the picture of
-  memory. A log that tells no memory leaves out `contents`.
+- `memory_picture` (in `dossier_memory`) makes the picture from a victim and the notes that `near_copies` chooses. A log
+  that tells no memory leaves out `contents`.
 - Lines of a log go into an `Excerpt` each, the marked ones are those that a finding rests on.
 - What the source does not tell stays empty; the page leaves it out.
 
 Text in a dossier may be the target's own: the page escapes all of it. What may come by the thousand is bounded by the
-builder, with the number that was left out beside it.
+builder (`bounded_axis`), with the number that was left out beside it.
 """
 
 from __future__ import annotations
@@ -110,9 +110,9 @@ class NamedRange:
 
 @dataclass(frozen=True)
 class MemoryPicture:
-    """Memory around a victim: the bytes that are there and should be, what it is called, and the copies near it.
+    """Memory around a victim: the bytes that are there and should be, how it is called, and copies near it.
 
-    `window` is what is to be drawn; copies may reach out of it. `left_out` copies are near, too, but not among `copies`.
+    `window` is what is to be drawn; copies may reach out of it. `left_out` more copies are near.
     """
 
     victim: NamedRange

@@ -12,7 +12,7 @@ from .units import ADDRESS_MASK, Address, Count, Size
 NEAR = 64
 _LANES = 8
 _ALIGN = 8
-_MARGIN, _WIDEST = 12, 56
+_MARGIN, _WIDEST = 8, 64
 # More than these no page shows; a ring may have a million.
 COPIES_LIMIT = 20_000
 
@@ -45,14 +45,13 @@ def memory_picture(
 
 
 def window_around(victim: Range, near: Sequence[CopyNote]) -> Range:
-    """Return the range to draw: the victim with a margin, and what the culprit touched of it, in whole words."""
-    culprits = [copy.touched for copy in near if copy.is_culprit and _distance(copy.touched, victim) <= NEAR]
-    start = min([victim.start, *(r.start for r in culprits)]) - _MARGIN
-    end = max([victim.start + min(victim.size, _WIDEST // 2), *(r.end for r in culprits)]) + _MARGIN
-    # The victim stays in view, most of the room being before it: that is where a copy that ran over came from.
-    start = max(start, victim.start - _WIDEST // 2)
+    """Return the range to draw in whole words: the victim with a margin, and the copies that fit beside it."""
+    start, end = victim.start - _MARGIN, victim.start + min(victim.size, _WIDEST // 2) + _MARGIN
+    # The culprit first; each of the others is taken in if there is room for it.
+    for touched in (copy.touched for copy in sorted(near, key=lambda copy: not copy.is_culprit)):
+        wider = min(start, touched.start), max(end, touched.end)
+        start, end = wider if wider[1] - wider[0] <= _WIDEST - 2 * _ALIGN else (start, end)
     start -= start % _ALIGN
-    end = min(end, start + _WIDEST)
     end += -end % _ALIGN
     return Range(Address(max(0, start)), Size(min(end, ADDRESS_MASK + 1) - max(0, start)))
 

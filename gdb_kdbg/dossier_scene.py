@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Optional, Sequence
 
-from .dossier import AxisMark, CopyAxis, CopyNote, Dossier, FrameNote, MemoryPicture, NamedRange, Origin, Register
+from .dossier import AxisMark, CopyAxis, CopyNote, Dossier, FrameNote, MemoryPicture, Origin, Register
 from .dossier_memory import bounded_axis, memory_picture, near_copies, window_around
 from .dossier_slots import slot_tables
 from .dossier_victim import Subject, contents_of, subject_of, surroundings_of

@@ -25,7 +25,7 @@ def slot_tables(scene: Scene, findings: Sequence[Finding]) -> tuple[SlotTable, .
     """Return a table for each loaded file that has slots, the ones with something wrong first."""
     if scene.target.architecture != X86_64:
         return ()
-    blamed = {finding.facts.slot_address for finding in findings}
+    blamed: set[Optional[int]] = {finding.facts.slot_address for finding in findings}
     tables = [table for objfile, elf in scene.scope.files if (table := _table(scene, objfile, elf, blamed))]
     return tuple(sorted(tables, key=lambda table: not table.slots))
 

@@ -24,7 +24,7 @@ class WrittenReport:
 
     path: str = field(metadata={"label": "report"})
     size: Size = field(metadata={"text": False})
-    summary: str = field(metadata={"label": ""})
+    summary: str = field(metadata={"label": "says"})
     findings: Count = field(metadata={"text": False})
     problems: tuple[str, ...] = ()
 

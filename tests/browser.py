@@ -24,7 +24,16 @@ _QUIET = (
     "--disable-component-update --disable-sync --disable-extensions --hide-scrollbars --force-color-profile=srgb "
     "--remote-debugging-pipe"
 ).split()
-_KEYS = {"Tab": 9, "Enter": 13, "End": 35, "Home": 36, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40}
+_KEYS = {
+    "Tab": 9,
+    "Enter": 13,
+    "End": 35,
+    "Home": 36,
+    "ArrowLeft": 37,
+    "ArrowUp": 38,
+    "ArrowRight": 39,
+    "ArrowDown": 40,
+}
 
 
 def require_chromium() -> str:

@@ -14,18 +14,14 @@ if TYPE_CHECKING:
 
 @command(
     "report",
-    "Write the current stop as one HTML page: the verdict, a picture of memory, the copies, slots and frames",
+    "Write the current stop as one HTML page: its verdict, a picture of memory, copies, slots, frames",
     arguments=(
-        Argument(
-            "--output", "where to write it (kdbg-report.html); a file of that name is replaced", "file", short="-o"
-        ),
+        Argument("--output", "where to write it, instead of to kdbg-report.html", "file", short="-o"),
         Argument("--title", "what to call it; without one its verdict"),
     ),
     examples=(
         Example("kdbg report -o report.html", "at a crash, in __stack_chk_fail, at a watchpoint, or on a core dump"),
-        Example(
-            "kdbg report -o tty.html --title tty-guard", "a name of your own, for the heading and the browser's tab"
-        ),
+        Example("kdbg report -o tty.html --title tty-guard", "a name of your own, for the head of the page"),
     ),
 )
 def report(session: Session, options: Namespace) -> WrittenReport:

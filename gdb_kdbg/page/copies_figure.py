@@ -10,7 +10,19 @@ from typing import Any, Iterable, Optional, Sequence
 from ..dossier import CopyAxis, CopyNote, MemoryPicture
 from ..units import safe_text
 from .copies_plan import (
-    BOTTOM, COLUMN, GUTTER, LANE, RIGHT, TOP, WIDTH, Plan, marks, plan_of, shape, sizes, ticks,
+    BOTTOM,
+    COLUMN,
+    GUTTER,
+    LANE,
+    RIGHT,
+    TOP,
+    WIDTH,
+    Plan,
+    marks,
+    plan_of,
+    shape,
+    sizes,
+    ticks,
 )  # fmt: skip
 from .html import LIMIT, Markup, joined, number, tag, text
 from .tables import table
@@ -106,9 +118,9 @@ def _moments(plan: Plan, axis: CopyAxis) -> Iterable[Markup]:
 def _moment(plan: Plan, at: float, foot: int, words: str, class_: str, y: int) -> Markup:
     # The words stand on the side where there is room.
     right = plan.x(at) > WIDTH - 160
-    side = {"x": -5, "text_anchor": "end"} if right else {"x": 5, "text_anchor": "start"}
     line = tag("line", x1=0, x2=0, y1=y - 9, y2=foot)
-    return tag("g", line, tag("text", text(words), y=y, **side), transform=f"translate({number(plan.x(at))},0)",
+    said = tag("text", text(words), x=-5 if right else 5, y=y, text_anchor="end" if right else "start")
+    return tag("g", line, said, transform=f"translate({number(plan.x(at))},0)",
                class_=class_, data_at=at)  # fmt: skip
 
 

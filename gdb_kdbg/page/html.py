@@ -48,13 +48,9 @@ def joined(children: Iterable[Child], between: str = "") -> Markup:
 def data(value: Any) -> Markup:
     """Write a value as JSON that is safe inside of a script element."""
     written = json.dumps(value, separators=(",", ":"))
-    return Markup(
-        "".join(_UNSAFE.get(character, character) for character in written) if _is_unsafe(written) else written
-    )
-
-
-def _is_unsafe(written: str) -> bool:
-    return any(character in written for character in _UNSAFE)
+    for character, escape in _UNSAFE.items():
+        written = written.replace(character, escape)
+    return Markup(written)
 
 
 def _attribute(key: str, value: Attribute) -> str:

@@ -10,7 +10,9 @@ from ..units import Size
 from .html import Markup, joined, number, tag, text
 from .words import described, detail, label, section, size
 
-_CELL, _GUTTER, _RIGHT = 20, 76, 12
+_WIDTH, _GUTTER, _RIGHT = 1040, 76, 12
+# Narrower no byte is legible, wider none looks right.
+_CELLS = (19, 26)
 _NAMES, _EXPECTED, _FOUND, _LANES, _LANE = 24, 52, 78, 118, 46
 _BAR, _LETTER = 18, 6.7
 _WORD = 8
@@ -21,12 +23,14 @@ class Plan:
 
     def __init__(self, picture: MemoryPicture) -> None:
         self.window = picture.window
-        self.width = _GUTTER + _CELL * picture.window.size + _RIGHT
+        least, most = _CELLS
+        self.cell = min(most, max(least, (_WIDTH - _GUTTER - _RIGHT) // picture.window.size))
+        self.width = _GUTTER + self.cell * picture.window.size + _RIGHT
         self.height = _LANES + _LANE * max(1, len(picture.copies))
 
     def x(self, address: int) -> int:
         """The left edge of a byte, or the edge of the window where it lies beyond."""
-        return _GUTTER + _CELL * (min(max(address, self.window.start), self.window.end) - self.window.start)
+        return _GUTTER + self.cell * (min(max(address, self.window.start), self.window.end) - self.window.start)
 
     def box(self, area: Range, y: int, height: int, class_: str, inset: float = 0) -> Optional[Markup]:
         """A rectangle over a range of bytes, None if it is out of sight."""
@@ -41,13 +45,12 @@ def memory_section(picture: Optional[MemoryPicture]) -> Optional[Markup]:
     """Make the section with the picture and its legend."""
     if picture is None:
         return None
-    culprit = next((copy for copy in picture.copies if copy.is_culprit), None)
     scroll = tag("div", _drawing(picture), class_="scroll", tabindex=0, role="region",
                  aria_label="Picture of memory, scrolls sideways", data_scroll=True)  # fmt: skip
     more = f"{picture.left_out:,} more copies lie near; all are in the table below." if picture.left_out else None
     figure = tag(
         "figure", scroll, _legend(picture), tag("figcaption", text(caption(picture), 1500)),
-        tag("p", more, class_="note") if more else None, detail(culprit, False) if picture.copies else None,
+        tag("p", more, class_="note") if more else None, detail(None, False) if picture.copies else None,
     )  # fmt: skip
     return section("memory", f"Memory around the {picture.victim.name}", figure)
 
@@ -165,8 +168,8 @@ def _row_name(name: str, y: int) -> Markup:
 
 def _byte(plan: Plan, address: int, y: int, shown: str, class_: str) -> Markup:
     x = plan.x(address)
-    box = tag("rect", x=x + 1, y=y, width=_CELL - 2, height=23, rx=2)
-    return tag("g", box, tag("text", shown, x=x + _CELL / 2, y=y + 16), class_=class_)
+    box = tag("rect", x=x + 1, y=y, width=plan.cell - 2, height=23, rx=2)
+    return tag("g", box, tag("text", shown, x=x + plan.cell / 2, y=y + 16), class_=class_)
 
 
 def _lane(plan: Plan, copy: CopyNote, index: int, victim: Range) -> Markup:

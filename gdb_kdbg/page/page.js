@@ -33,7 +33,8 @@
   if (!store) return;
   const rows = store.rows, texts = store.texts, shapes = store.shapes, count = rows.length;
   const bySequence = new Map(rows.map((row, index) => [String(row[SEQ]), index]));
-  const foot = store.height - store.bottom, span = store.width - store.gutter - store.right;
+  const foot = store.height - store.bottom;
+  let width = store.width, gutter = store.gutter, span = width - gutter - store.right;
   const chart = one("#chart"), svg = one("svg", chart), marks = one("#marks"), rings = one("#rings"), brush = one("#brush");
   let first = store.first, last = store.last, chosen = rows.findIndex((row) => row[FLAGS] & CULPRIT);
   const home = chosen;
@@ -44,7 +45,7 @@
     if (text !== undefined) element.textContent = text;
     return element;
   };
-  const x = (at) => store.gutter + (at - first) / (last - first) * span;
+  const x = (at) => gutter + (at - first) / (last - first) * span;
   const y = (lane) => store.top + store.lane * lane + store.lane / 2;
   const column = (row) => Math.floor(x(row[AT]) / store.column);
   const middle = (row) => column(row) * store.column + store.column / 2;
@@ -87,8 +88,10 @@
     drawRings();
     drawTicks();
     for (const moment of all(".moment", svg)) {
-      const at = Number(moment.dataset.at);
+      const at = Number(moment.dataset.at), words = one("text", moment), atRight = x(at) > width - 160;
       moment.setAttribute("transform", `translate(${x(at).toFixed(1)},0)`);
+      words.setAttribute("x", atRight ? -5 : 5);
+      words.setAttribute("text-anchor", atRight ? "end" : "start");
       moment.setAttribute("visibility", at < first || at > last ? "hidden" : "visible");
     }
     all("[data-zoom]").forEach((button) => { button.disabled = unusable(button.dataset.zoom); });
@@ -109,7 +112,7 @@
     rings.replaceChildren(...shown);
   }
   function drawTicks() {
-    const raw = (last - first) / 8, power = 10 ** Math.floor(Math.log10(raw));
+    const raw = (last - first) / Math.min(8, span / 90), power = 10 ** Math.floor(Math.log10(raw));
     const step = power * [1, 2, 5, 10].find((factor) => power * factor >= raw * 0.999);
     const made = [];
     for (let i = Math.ceil(first / step); i * step <= last; i++) {
@@ -120,17 +123,36 @@
     one("#ticks").replaceChildren(...made);
   }
 
+  // The drawing takes the width there is; on a narrow screen names are cut for it.
+  function fit() {
+    const room = Math.max(300, Math.min(store.width, chart.clientWidth));
+    if (room === width) return;
+    width = room;
+    gutter = Math.min(store.gutter, Math.round(width * 0.36));
+    span = width - gutter - store.right;
+    svg.setAttribute("viewBox", `0 0 ${width} ${store.height}`);
+    svg.setAttribute("width", width);
+    all(".lane", svg).forEach((lane) => lane.setAttribute("width", width));
+    one(".unit", svg).setAttribute("x", width - store.right);
+    for (const caller of all(".caller", svg)) {
+      const name = caller.firstChild.textContent, letters = Math.floor((gutter - 24) / 6.7);
+      caller.lastChild.data = name.length > letters ? `${name.slice(0, letters - 1)}…` : name;
+    }
+    draw();
+  }
+  new ResizeObserver(fit).observe(chart);
+
   function show(from, to) {
     const least = Math.max((store.last - store.first) / Math.max(8, count * 2) * 4, 1e-9);
-    const width = Math.min(Math.max(to - from, least), store.last - store.first);
-    first = Math.min(Math.max((from + to - width) / 2, store.first), store.last - width);
-    last = first + width;
+    const size = Math.min(Math.max(to - from, least), store.last - store.first);
+    first = Math.min(Math.max((from + to - size) / 2, store.first), store.last - size);
+    last = first + size;
     draw();
   }
   function zoom(factor, around) {
     const at = around === undefined ? (chosen >= 0 && inSight(chosen) ? rows[chosen][AT] : (first + last) / 2) : around;
-    const share = (at - first) / (last - first), width = (last - first) * factor;
-    show(at - share * width, at + (1 - share) * width);
+    const share = (at - first) / (last - first), size = (last - first) * factor;
+    show(at - share * size, at + (1 - share) * size);
   }
   const inSight = (index) => rows[index][AT] >= first && rows[index][AT] <= last;
 
@@ -138,7 +160,10 @@
     if (index < 0 || index >= count) return;
     chosen = index;
     const row = rows[index];
-    for (const panel of all("[data-detail]")) panel.textContent = describe(row);
+    for (const panel of all("[data-detail]")) {
+      panel.textContent = describe(row);
+      if (bring) panel.hidden = false;
+    }
     for (const lane of lanesOfMemory) lane.classList.toggle("chosen", lane.dataset.sequence === String(row[SEQ]));
     for (const line of all("#copies-rows tr")) line.classList.toggle("chosen", line.dataset.sequence === String(row[SEQ]));
     if (bring && !inSight(index)) show(row[AT] - (last - first) / 2, row[AT] + (last - first) / 2);
@@ -176,10 +201,10 @@
 
   // The pointer: what is under it, a click chooses, a drag zooms, a double click shows all.
   const point = (event) => {
-    const box = svg.getBoundingClientRect(), scale = store.width / box.width;
+    const box = svg.getBoundingClientRect(), scale = width / box.width;
     return [(event.clientX - box.left) * scale, (event.clientY - box.top) * scale];
   };
-  const atX = (px) => first + (px - store.gutter) / span * (last - first);
+  const atX = (px) => first + (px - gutter) / span * (last - first);
   function under(event) {
     const [px, py] = point(event), lane = Math.floor((py - store.top) / store.lane), reach = 10;
     let best = -1, distance = reach;
@@ -192,7 +217,7 @@
   let pressed = null;
   svg.addEventListener("pointerdown", (event) => {
     const [px] = point(event);
-    if (event.button === 0 && px >= store.gutter) pressed = px;
+    if (event.button === 0 && px >= gutter) pressed = px;
   });
   svg.addEventListener("pointermove", (event) => {
     const [px] = point(event);
@@ -282,6 +307,7 @@
   one("#copies-keys").hidden = false;
   list();
   draw();
+  fit();
   if (home >= 0) choose(home, false);
   document.documentElement.dataset.ready = "yes";
 })();

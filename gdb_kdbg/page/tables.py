@@ -28,7 +28,7 @@ def slots_section(dossier: Dossier) -> Optional[Markup]:
     """Make the section of the slots: a summary of each file, and what is not as it should be."""
     if not dossier.slots:
         return None
-    blamed = {finding.facts.slot_address for finding in dossier.findings} - {None}
+    blamed: set[Optional[int]] = {f.facts.slot_address for f in dossier.findings if f.facts.slot_address is not None}
     wrong = [one for one in dossier.slots if one.slots]
     note = "" if wrong else "Every slot of every file holds what it should, or is bound at its first call."
     return section("slots", "Slots", _summary(dossier.slots), *(_slots(one, blamed) for one in wrong), note=note)

@@ -47,7 +47,7 @@ def _sentence(finding: Finding) -> tuple[str, str]:
     if verdict and words.startswith(f"{verdict}: "):
         words = words[len(verdict) + 2 :]
     sentence, _, rest = words.partition("; ")
-    return f"{sentence[:1]}{sentence[1:]}", f"{rest[:1].upper()}{rest[1:]}"
+    return sentence, f"{rest[:1].upper()}{rest[1:]}"
 
 
 def _kind(finding: Finding) -> str:
@@ -77,7 +77,9 @@ def _facts(facts: Facts, dossier: Dossier) -> Markup:
         ("Process", f"{facts.process} (pid {facts.pid})" if facts.process else dossier.process),
         ("Fault address", f"{facts.fault_address:#x}" if facts.fault_address is not None else None),
     ]
-    return tag("dl", *(_pair(label, value) for label, value in pairs if value), class_="facts")
+    beyond = facts.wrote is not None and facts.asked is not None and facts.wrote > facts.asked
+    shown = (_pair(label, value, beyond and label == "Wrote") for label, value in pairs if value)
+    return tag("dl", *shown, class_="facts")
 
 
 def _victim(facts: Facts) -> Optional[str]:
@@ -85,8 +87,8 @@ def _victim(facts: Facts) -> Optional[str]:
     return f"{facts.victim}{where}" if facts.victim else None
 
 
-def _pair(label: str, value: str) -> Markup:
-    return tag("div", tag("dt", label), tag("dd", text(value, 200)))
+def _pair(label: str, value: str, is_wrong: bool) -> Markup:
+    return tag("div", tag("dt", label), tag("dd", text(value, 200), class_="wrong" if is_wrong else None))
 
 
 def _next(finding: Finding) -> Optional[Markup]:

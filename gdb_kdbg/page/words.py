@@ -56,8 +56,8 @@ def described(copy: CopyNote) -> str:
 
 def detail(copy: Optional[CopyNote], is_live: bool) -> Markup:
     """Make the line below a figure that tells of the copy chosen in it."""
-    words = text(described(copy), 1200) if copy else text("Choose a copy to see it here.")
-    return tag("p", words, class_="detail", role="status" if is_live else None, data_detail=True)
+    words = text(described(copy), 1200) if copy else None
+    return tag("p", words, class_="detail", role="status" if is_live else None, data_detail=True, hidden=not words)
 
 
 def section(name: str, heading: str, *content: Optional[Markup], note: str = "") -> Markup:
