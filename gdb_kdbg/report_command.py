@@ -34,7 +34,6 @@ def report_stop(session: Session, output: Optional[str], title: Optional[str]) -
     path = output or DEFAULT
     require_writable(path)
     scene = session.scene()
-    session.progress("looking for what explains the stop")
     return write_report(dossier_of(scene, explain(scene), safe_text(title or "", _TITLE)), path)
 
 

@@ -18,6 +18,7 @@ from .copies_plan import (
     TOP,
     WIDTH,
     Plan,
+    is_crowded,
     marks,
     plan_of,
     shape,
@@ -40,7 +41,8 @@ def copies_section(axis: Optional[CopyAxis], picture: Optional[MemoryPicture]) -
     culprit = next((copy for copy in axis.copies if copy.is_culprit), None)
     chart = tag("div", _drawing(plan, axis, _near(picture)), class_="scroll chart", tabindex=0, role="group",
                 aria_label=_spoken(plan, axis), aria_describedby="copies-keys", id="chart")  # fmt: skip
-    figure = tag("figure", _controls(), chart, _legend(plan, axis), detail(culprit, True), _keys())
+    figure = tag("figure", _controls(), chart, _legend(plan, axis), _crowd(plan, axis),
+                 detail(culprit, True), _keys())  # fmt: skip
     return section("copies", "Copies by caller and process", figure, _listing(axis), note=_note(axis))
 
 
@@ -61,6 +63,11 @@ def _spoken(plan: Plan, axis: CopyAxis) -> str:
     return f"{len(axis.copies)} copies of {len(plan.lanes)} {callers} on an axis by {axis.unit}"
 
 
+def _crowd(plan: Plan, axis: CopyAxis) -> Markup:
+    words = "A mark may stand for several copies: then it is larger, and has the shape of the process with the most."
+    return tag("p", words, id="crowd", class_="keys", hidden=not is_crowded(plan, axis))
+
+
 def _keys() -> Markup:
     words = "Keys in the chart: ← → the copy before and after, ↑ ↓ the lane, + − zoom, 0 fit, c culprit. Drag to zoom."
     return tag("p", words, id="copies-keys", class_="keys", hidden=True)
@@ -74,18 +81,24 @@ def _controls() -> Markup:
 
 
 def _drawing(plan: Plan, axis: CopyAxis, near: frozenset[int]) -> Markup:
-    paths = (
-        tag("path", d=Markup(path), class_=f"mark p{process}", id=f"m{lane}-{process}")
-        for (lane, process), path in marks(plan, axis).items()
-    )
     return tag(
         "svg",
         *_lanes(plan), tag("g", *_ticks(plan), id="ticks"), *_moments(plan, axis),
-        tag("g", *paths, id="marks"), tag("g", *_rings(plan, axis, near), id="rings"),
+        tag("g", *_marks(plan, axis, near), id="marks"), tag("g", *_rings(plan, axis, near), id="rings"),
         tag("rect", x=0, y=TOP, width=0, height=LANE * len(plan.lanes), id="brush", class_="brush"),
         tag("text", axis.unit, x=WIDTH - RIGHT, y=plan.height - 2, class_="unit"),
         viewBox=f"0 0 {WIDTH} {plan.height}", width=WIDTH, height=plan.height, class_="axis", aria_hidden="true",
     )  # fmt: skip
+
+
+def _marks(plan: Plan, axis: CopyAxis, near: frozenset[int]) -> Iterable[Markup]:
+    special = [copy for copy in axis.copies if copy.is_culprit or copy.sequence in near]
+    chosen = {copy.sequence for copy in special}
+    many = marks(plan, (copy for copy in axis.copies if copy.sequence not in chosen))
+    alone = (marks(plan, [copy]) for copy in special)
+    for paths in (many, *alone):
+        for (_, process), path in paths.items():
+            yield tag("path", d=Markup(path), class_=f"mark p{process}")
 
 
 def _lanes(plan: Plan) -> Iterable[Markup]:
@@ -128,8 +141,9 @@ def _rings(plan: Plan, axis: CopyAxis, near: frozenset[int]) -> Iterable[Markup]
     for copy in axis.copies:
         if copy.is_culprit or copy.sequence in near:
             class_ = "ring culprit" if copy.is_culprit else "ring"
-            x = plan.x(copy.at) // COLUMN * COLUMN + COLUMN // 2
-            yield tag("circle", cx=number(x), cy=plan.y(plan.lane(copy)), r=9, class_=class_, data_at=copy.at)
+            yield tag(
+                "circle", cx=number(plan.x(copy.at)), cy=plan.y(plan.lane(copy)), r=9, class_=class_, data_at=copy.at
+            )
 
 
 def _legend(plan: Plan, axis: CopyAxis) -> Markup:

@@ -1,6 +1,8 @@
 """How the copies stand on their axis: lanes by caller, shapes by process, columns of a few pixels.
 
-Whatever the number of copies, a drawing has at most one mark per lane, process and column.
+Whatever the number of copies, a drawing has at most one mark per lane and column. A mark that stands for several has
+the shape of the process with the most of them, and is a little larger. Culprits and what is near the victim stand
+alone.
 """
 
 from __future__ import annotations
@@ -8,14 +10,14 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass
-from typing import Mapping, Sequence
+from typing import Iterable, Mapping, Sequence
 
 from ..dossier import CopyAxis, CopyNote
 from .html import number
 
 WIDTH, GUTTER, RIGHT = 1040, 200, 24
-TOP, LANE, BOTTOM = 34, 30, 30
-COLUMN = 4
+TOP, LANE, BOTTOM = 34, 30, 38
+COLUMN = 10
 LANES, PROCESSES = 12, 6
 OTHERS, NOBODY = "other callers", "process unknown"
 OTHER_PROCESSES = "other processes"
@@ -75,7 +77,7 @@ def _chosen(names: Sequence[str], first: Sequence[str], limit: int, others: str)
 
 def shape(process: int, count: int) -> str:
     """Return the path of a mark, to stand behind its `M`: a shape for each process, larger where it is for several."""
-    r = 4 + min(3, int(math.log2(count))) / 2 if count > 1 else 4
+    r = 3.5 + 0.4 * min(3, int(math.log2(count)))
     return _shapes(r)[process % PROCESSES]
 
 
@@ -97,16 +99,22 @@ def sizes(process: int) -> list[str]:
     return [shape(process, count) for count in (1, 2, 4, 8)]
 
 
-def marks(plan: Plan, axis: CopyAxis) -> Mapping[tuple[int, int], str]:
+def marks(plan: Plan, copies: Iterable[CopyNote]) -> Mapping[tuple[int, int], str]:
     """Return a path for each lane and process that has copies."""
-    counted: Counter[tuple[int, int, int]] = Counter(
-        (plan.lane(copy), plan.process(copy), int(plan.x(copy.at) // COLUMN)) for copy in axis.copies
-    )
+    columns: dict[tuple[int, int], list[CopyNote]] = {}
+    for copy in copies:
+        columns.setdefault((plan.lane(copy), int(plan.x(copy.at) // COLUMN)), []).append(copy)
     paths: dict[tuple[int, int], list[str]] = {}
-    for (lane, process, column), count in sorted(counted.items()):
-        path = paths.setdefault((lane, process), [])
-        path.append(f"M{column * COLUMN + COLUMN // 2},{plan.y(lane)}{shape(process, count)}")
+    for (lane, column), among in columns.items():
+        process = Counter(map(plan.process, among)).most_common(1)[0][0]
+        x = number(plan.x(among[0].at)) if len(among) == 1 else column * COLUMN + COLUMN // 2
+        paths.setdefault((lane, process), []).append(f"M{x},{plan.y(lane)}{shape(process, len(among))}")
     return {key: "".join(path) for key, path in paths.items()}
+
+
+def is_crowded(plan: Plan, axis: CopyAxis) -> bool:
+    """Tell whether any mark stands for several copies."""
+    return len({(plan.lane(copy), int(plan.x(copy.at) // COLUMN)) for copy in axis.copies}) < len(axis.copies)
 
 
 def ticks(first: float, last: float) -> list[float]:

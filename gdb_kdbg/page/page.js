@@ -47,8 +47,6 @@
   };
   const x = (at) => gutter + (at - first) / (last - first) * span;
   const y = (lane) => store.top + store.lane * lane + store.lane / 2;
-  const column = (row) => Math.floor(x(row[AT]) / store.column);
-  const middle = (row) => column(row) * store.column + store.column / 2;
   const atLeast = (at) => {
     let low = 0, high = count;
     while (low < high) { const m = (low + high) >> 1; if (rows[m][AT] < at) low = m + 1; else high = m; }
@@ -67,24 +65,27 @@
       `${context ? `, ${context}` : ""}. Asked: ${bytes(row[SIZE])}, ${area(row[SIZE])}.${wrote}`;
   }
 
-  // The drawing: one path for each lane and process, one mark for each column of it.
+  // The drawing: one mark for each lane and column, one path for the marks of a lane and process.
   function draw() {
-    const counted = new Map();
+    const columns = new Map(), paths = new Map();
     for (let i = atLeast(first); i < count && rows[i][AT] <= last; i++) {
-      const row = rows[i], key = row[LANE] * 64 + row[PROC];
-      let columns = counted.get(key);
-      if (!columns) counted.set(key, columns = new Map());
-      const c = column(row);
-      columns.set(c, (columns.get(c) || 0) + 1);
+      const row = rows[i], c = Math.floor(x(row[AT]) / store.column);
+      const key = row[FLAGS] & (CULPRIT | NEAR) ? `alone ${i}` : row[LANE] * 4096 + c;
+      let found = columns.get(key);
+      if (!found) columns.set(key, found = { n: 0, row, c, by: shapes.map(() => 0) });
+      found.n += 1;
+      found.by[row[PROC]] += 1;
     }
-    marks.replaceChildren(...[...counted].sort((a, b) => a[0] - b[0]).map(([key, columns]) => {
-      const lane = key >> 6, process = key & 63;
-      let d = "";
-      for (const [c, n] of columns) {
-        d += `M${c * store.column + store.column / 2},${y(lane)}${shapes[process][Math.min(3, Math.floor(Math.log2(n)))]}`;
-      }
-      return make("path", { d, class: `mark p${process}` });
-    }));
+    let crowded = false;
+    for (const { n, row, c, by } of columns.values()) {
+      const process = by.indexOf(Math.max(...by)), key = (row[FLAGS] & (CULPRIT | NEAR) ? 1 << 20 : 0) + row[LANE] * 64 + process;
+      const at = n === 1 ? x(row[AT]).toFixed(1) : c * store.column + store.column / 2;
+      crowded ||= n > 1;
+      const mark = `M${at},${y(row[LANE])}${shapes[process][Math.min(3, Math.floor(Math.log2(n)))]}`;
+      paths.set(key, (paths.get(key) || "") + mark);
+    }
+    marks.replaceChildren(...[...paths].sort((a, b) => a[0] - b[0]).map(([key, d]) => make("path", { d, class: `mark p${key & 63}` })));
+    one("#crowd").hidden = !crowded;
     drawRings();
     drawTicks();
     for (const moment of all(".moment", svg)) {
@@ -104,10 +105,10 @@
   const ringed = rows.filter((row) => row[FLAGS] & (CULPRIT | NEAR));
   function drawRings() {
     const shown = ringed.filter((row) => row[AT] >= first && row[AT] <= last).map((row) =>
-      make("circle", { cx: middle(row), cy: y(row[LANE]), r: 9, class: row[FLAGS] & CULPRIT ? "ring culprit" : "ring" }));
+      make("circle", { cx: x(row[AT]).toFixed(1), cy: y(row[LANE]), r: 9, class: row[FLAGS] & CULPRIT ? "ring culprit" : "ring" }));
     const row = rows[chosen];
     if (row && row[AT] >= first && row[AT] <= last) {
-      shown.push(make("circle", { cx: middle(row), cy: y(row[LANE]), r: 12.5, class: "ring chosen" }));
+      shown.push(make("circle", { cx: x(row[AT]).toFixed(1), cy: y(row[LANE]), r: 12.5, class: "ring chosen" }));
     }
     rings.replaceChildren(...shown);
   }
