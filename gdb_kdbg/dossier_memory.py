@@ -12,7 +12,7 @@ from .units import ADDRESS_MASK, Address, Count, Size
 NEAR = 64
 _LANES = 8
 _ALIGN = 8
-_MARGIN, _WIDEST = 8, 64
+_MARGIN, _WIDEST = 16, 56
 # More than these no page shows; a ring may have a million.
 COPIES_LIMIT = 20_000
 
@@ -50,7 +50,7 @@ def window_around(victim: Range, near: Sequence[CopyNote]) -> Range:
     # The culprit first; each of the others is taken in if there is room for it.
     for touched in (copy.touched for copy in sorted(near, key=lambda copy: not copy.is_culprit)):
         wider = min(start, touched.start), max(end, touched.end)
-        start, end = wider if wider[1] - wider[0] <= _WIDEST - 2 * _ALIGN else (start, end)
+        start, end = wider if wider[1] - wider[0] <= _WIDEST - _ALIGN else (start, end)
     start -= start % _ALIGN
     end += -end % _ALIGN
     return Range(Address(max(0, start)), Size(min(end, ADDRESS_MASK + 1) - max(0, start)))

@@ -39,8 +39,9 @@ def _title(findings: Sequence[Finding]) -> str:
     if not findings:
         return "nothing found at this stop"
     facts = findings[0].facts
-    what = f"{facts.victim or findings[0].rule}{f' in {facts.process}' if facts.process else ''}"
-    return f"{facts.verdict}: {what}" if facts.verdict else findings[0].summary[:120]
+    what = facts.victim or facts.slot_name or facts.symbol or facts.routine or facts.function or ""
+    whose = f"{what} in {facts.process}" if what and facts.process else what
+    return ": ".join(filter(None, (facts.verdict or findings[0].rule.replace("-", " "), whose)))
 
 
 def _origin(scene: Scene) -> Origin:

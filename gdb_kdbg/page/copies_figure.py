@@ -41,8 +41,8 @@ def copies_section(axis: Optional[CopyAxis], picture: Optional[MemoryPicture]) -
     culprit = next((copy for copy in axis.copies if copy.is_culprit), None)
     chart = tag("div", _drawing(plan, axis, _near(picture)), class_="scroll chart", tabindex=0, role="group",
                 aria_label=_spoken(plan, axis), aria_describedby="copies-keys", id="chart")  # fmt: skip
-    figure = tag("figure", _controls(), chart, _legend(plan, axis), _crowd(plan, axis),
-                 detail(culprit, True), _keys())  # fmt: skip
+    figure = tag("figure", _controls(culprit is not None), chart, _legend(plan, axis), _crowd(plan, axis),
+                 detail(culprit, True), _keys(culprit is not None))  # fmt: skip
     return section("copies", "Copies by caller and process", figure, _listing(axis), note=_note(axis))
 
 
@@ -51,11 +51,12 @@ def _near(picture: Optional[MemoryPicture]) -> frozenset[int]:
 
 
 def _note(axis: CopyAxis) -> str:
-    shown = f"{len(axis.copies):,} of {axis.total:,} copies" if len(axis.copies) < axis.total else (
-        f"All {len(axis.copies):,} copies" if len(axis.copies) > 1 else "The only copy")  # fmt: skip
+    if len(axis.copies) == axis.total == 1:
+        return "The only copy there was."
+    of = f"{len(axis.copies):,} of {axis.total:,}" if len(axis.copies) < axis.total else f"All {axis.total:,}"
     lost = f"; {axis.lost:,} older ones were overwritten in the ring" if axis.lost else ""
     left = f"; {axis.left_out:,} are too many for a page" if axis.left_out else ""
-    return f"{shown}, oldest at the left{lost}{left}."
+    return f"{of} copies, oldest at the left{lost}{left}."
 
 
 def _spoken(plan: Plan, axis: CopyAxis) -> str:
@@ -68,14 +69,15 @@ def _crowd(plan: Plan, axis: CopyAxis) -> Markup:
     return tag("p", words, id="crowd", class_="keys", hidden=not is_crowded(plan, axis))
 
 
-def _keys() -> Markup:
-    words = "Keys in the chart: ← → the copy before and after, ↑ ↓ the lane, + − zoom, 0 fit, c culprit. Drag to zoom."
+def _keys(has_culprit: bool) -> Markup:
+    words = "Keys in the chart: ← → the copy before and after, ↑ ↓ the lane, Home and End, + − zoom, 0 fit"
+    words += ", c culprit. Drag to zoom." if has_culprit else ". Drag to zoom."
     return tag("p", words, id="copies-keys", class_="keys", hidden=True)
 
 
-def _controls() -> Markup:
-    names = (("out", "−", "Zoom out"), ("in", "+", "Zoom in"), ("fit", "Fit", "Show all copies"),
-             ("culprit", "Culprit", "Go to the culprit"))  # fmt: skip
+def _controls(has_culprit: bool) -> Markup:
+    names = [("out", "−", "Zoom out"), ("in", "+", "Zoom in"), ("fit", "Fit", "Fit: show all copies")]
+    names += [("culprit", "Culprit", "Culprit: go to it")] if has_culprit else []
     buttons = (tag("button", sign, type="button", data_zoom=name, aria_label=words) for name, sign, words in names)
     return tag("div", *buttons, class_="controls", role="group", aria_label="Zoom", hidden=True)
 
@@ -111,7 +113,7 @@ def _lanes(plan: Plan) -> Iterable[Markup]:
 
 def _ticks(plan: Plan) -> Iterable[Markup]:
     foot = plan.height - BOTTOM
-    for value in ticks(plan.first, plan.last):
+    for value in ticks(plan):
         x = number(plan.x(value))
         yield tag("line", x1=x, x2=x, y1=TOP, y2=foot + 4, class_="grid")
         yield tag("text", f"{value:,.10g}", x=x, y=foot + 17, class_="tick")
@@ -223,6 +225,6 @@ def copies_data(axis: CopyAxis, picture: Optional[MemoryPicture]) -> dict[str, A
     ]  # fmt: skip
     return {
         "first": plan.first, "last": plan.last, "width": WIDTH, "gutter": GUTTER, "right": RIGHT, "top": TOP,
-        "lane": LANE, "bottom": BOTTOM, "column": COLUMN, "lanes": len(plan.lanes), "height": plan.height,
+        "lane": LANE, "bottom": BOTTOM, "column": COLUMN, "step": plan.least_step, "height": plan.height,
         "shapes": [sizes(index) for index in range(len(plan.processes))], "texts": list(texts), "rows": rows,
     }  # fmt: skip

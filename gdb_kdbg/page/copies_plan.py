@@ -33,6 +33,8 @@ class Plan:
     process_of: Mapping[str, int]
     first: float
     last: float
+    # Between two numbers of copies there is nothing; between two moments there is.
+    least_step: float
 
     @property
     def height(self) -> int:
@@ -60,7 +62,7 @@ def plan_of(axis: CopyAxis) -> Plan:
     margin = (max(places) - min(places)) * 0.02 or 0.5
     return Plan(
         lanes, processes, {name: i for i, name in enumerate(lanes)}, {name: i for i, name in enumerate(processes)},
-        min(places) - margin, max(places) + margin,
+        min(places) - margin, max(places) + margin, 1 if all(at == int(at) for at in places) else 1e-9,
     )  # fmt: skip
 
 
@@ -77,7 +79,7 @@ def _chosen(names: Sequence[str], first: Sequence[str], limit: int, others: str)
 
 def shape(process: int, count: int) -> str:
     """Return the path of a mark, to stand behind its `M`: a shape for each process, larger where it is for several."""
-    r = 3.5 + 0.4 * min(3, int(math.log2(count)))
+    r = 4 + 0.3 * min(3, int(math.log2(count)))
     return _shapes(r)[process % PROCESSES]
 
 
@@ -117,10 +119,10 @@ def is_crowded(plan: Plan, axis: CopyAxis) -> bool:
     return len({(plan.lane(copy), int(plan.x(copy.at) // COLUMN)) for copy in axis.copies}) < len(axis.copies)
 
 
-def ticks(first: float, last: float) -> list[float]:
-    """Return about eight round numbers in a range."""
-    raw = (last - first) / 8
+def ticks(plan: Plan) -> list[float]:
+    """Return about eight round numbers in the range of the axis."""
+    raw = max((plan.last - plan.first) / 8, plan.least_step)
     power = 10 ** math.floor(math.log10(raw))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= raw)
-    begin = math.ceil(first / step)
-    return [i * step for i in range(begin, math.floor(last / step) + 1)]
+    begin = math.ceil(plan.first / step)
+    return [i * step for i in range(begin, math.floor(plan.last / step) + 1)]

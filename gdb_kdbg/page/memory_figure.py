@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Iterable, Optional
 
 from ..dossier import CopyNote, MemoryPicture
@@ -12,10 +13,12 @@ from .words import described, detail, label, section, size
 
 _WIDTH, _GUTTER, _RIGHT = 1040, 76, 12
 # Narrower no byte is legible, wider none looks right.
-_CELLS = (19, 26)
-_NAMES, _EXPECTED, _FOUND, _LANES, _LANE = 24, 52, 78, 118, 46
+_CELLS = (17, 24)
+_NAMES, _ROWS, _ROW, _LANE = 24, 52, 26, 46
 _BAR, _LETTER = 18, 6.7
 _WORD = 8
+# Fewer letters in a row than this come about by chance.
+_TEXT = re.compile(rb"[ -~]{5,}")
 
 
 class Plan:
@@ -26,7 +29,11 @@ class Plan:
         least, most = _CELLS
         self.cell = min(most, max(least, (_WIDTH - _GUTTER - _RIGHT) // picture.window.size))
         self.width = _GUTTER + self.cell * picture.window.size + _RIGHT
-        self.height = _LANES + _LANE * max(1, len(picture.copies))
+        # The row of what should be there is only drawn where that is not what is there.
+        self.found = _ROWS + (_ROW if changed_bytes(picture) else 0)
+        self.text = spelled(picture)
+        self.lanes = self.found + 2 * _ROW - 10 + (_ROW - 8 if self.text else 0)
+        self.height = self.lanes + _LANE * len(picture.copies)
 
     def x(self, address: int) -> int:
         """The left edge of a byte, or the edge of the window where it lies beyond."""
@@ -66,7 +73,7 @@ def caption(picture: MemoryPicture) -> str:
         parts.append("It holds what it should.")
     parts += [_sentence(copy, victim.range, victim.name) for copy in picture.copies if copy.is_culprit]
     if not picture.copies:
-        parts.append("No copy that is known was asked to go near it.")
+        parts.append("No copy is known that was asked to go near it.")
     return " ".join(parts)
 
 
@@ -91,6 +98,16 @@ def changed_bytes(picture: MemoryPicture) -> list[int]:
     return [start + i for i, byte in enumerate(expected) if known.get(start + i, byte) != byte]
 
 
+def spelled(picture: MemoryPicture) -> dict[int, str]:
+    """Return the letters of the texts in the window by address: runs of printable characters, as an overrun leaves."""
+    return {
+        piece.start + found.start() + i: chr(byte)
+        for piece in picture.contents
+        for found in _TEXT.finditer(piece.data)
+        for i, byte in enumerate(found.group())
+    }
+
+
 def _known(picture: MemoryPicture) -> dict[int, int]:
     return {piece.start + i: byte for piece in picture.contents for i, byte in enumerate(piece.data)}
 
@@ -109,8 +126,8 @@ def _drawing(picture: MemoryPicture) -> Markup:
         _patterns(),
         plan.box(victim, _NAMES - 6, plan.height - _NAMES + 6, "band"),
         *_ruler(plan), *_names(plan, picture), *_expected(plan, picture), *_found(plan, picture),
+        *_spelled(plan),
         tag("g", *(_lane(plan, copy, i, victim) for i, copy in enumerate(picture.copies)), class_="lanes"),
-        None if picture.copies else _hint(plan, "no copy is known that was asked to go near"),
         viewBox=f"0 0 {plan.width} {plan.height}", width=plan.width, height=plan.height, class_="memory",
         role="group", aria_label=caption(picture), data_victim=plan.x(victim.start),
     )  # fmt: skip
@@ -147,19 +164,26 @@ def _expected(plan: Plan, picture: MemoryPicture) -> Iterable[Markup]:
     if not picture.expected or not changed_bytes(picture):
         return
     start = picture.victim.range.start
-    yield _row_name("should be", _EXPECTED)
+    yield _row_name("should be", _ROWS)
     for i, byte in enumerate(picture.expected):
         if plan.window.contains(start + i):
-            yield _byte(plan, start + i, _EXPECTED, f"{byte:02x}", "byte wanted")
+            yield _byte(plan, start + i, _ROWS, f"{byte:02x}", "byte wanted")
 
 
 def _found(plan: Plan, picture: MemoryPicture) -> Iterable[Markup]:
     known, changed = _known(picture), set(changed_bytes(picture))
-    yield _row_name("is", _FOUND)
+    yield _row_name("is", plan.found)
     for address in range(plan.window.start, plan.window.end):
         byte = known.get(address)
         kind = "wrong" if address in changed else "own" if picture.victim.range.contains(address) else ""
-        yield _byte(plan, address, _FOUND, "??" if byte is None else f"{byte:02x}", f"byte {kind}".strip())
+        yield _byte(plan, address, plan.found, "??" if byte is None else f"{byte:02x}", f"byte {kind}".strip())
+
+
+def _spelled(plan: Plan) -> Iterable[Markup]:
+    if plan.text:
+        yield _row_name("text", plan.found + 20)
+    for address, letter in plan.text.items():
+        yield tag("text", letter, x=plan.x(address) + plan.cell / 2, y=plan.found + 37, class_="spelled")
 
 
 def _row_name(name: str, y: int) -> Markup:
@@ -173,7 +197,7 @@ def _byte(plan: Plan, address: int, y: int, shown: str, class_: str) -> Markup:
 
 
 def _lane(plan: Plan, copy: CopyNote, index: int, victim: Range) -> Markup:
-    top = _LANES + _LANE * index
+    top = plan.lanes + _LANE * index
     words = described(copy)
     parts = [
         tag("title", text(words, 1200)),
@@ -214,10 +238,6 @@ def _lane_label(plan: Plan, copy: CopyNote, top: int) -> Markup:
     fits = left + len(words) * _LETTER <= plan.width
     at, anchor = (left, "start") if fits else (min(plan.width - 2, max(right, len(words) * _LETTER)), "end")
     return tag("text", words, x=number(at), y=top + _BAR + 14, class_="lane-label", text_anchor=anchor)
-
-
-def _hint(plan: Plan, words: str) -> Markup:
-    return tag("text", words, x=_GUTTER, y=_LANES + 14, class_="lane-label")
 
 
 def _legend(picture: MemoryPicture) -> Markup:

@@ -30,6 +30,7 @@
   }
 
   const lanesOfMemory = all(".memory .copy");
+  document.documentElement.dataset.ready = "yes";
   if (!store) return;
   const rows = store.rows, texts = store.texts, shapes = store.shapes, count = rows.length;
   const bySequence = new Map(rows.map((row, index) => [String(row[SEQ]), index]));
@@ -98,7 +99,7 @@
     all("[data-zoom]").forEach((button) => { button.disabled = unusable(button.dataset.zoom); });
   }
   function unusable(what) {
-    if (what === "culprit") return home < 0;
+    if (what === "culprit") return false;
     const whole = first <= store.first && last >= store.last;
     return what === "in" ? last - first <= 4 * (store.last - store.first) / Math.max(8, count * 2) : whole;
   }
@@ -113,7 +114,7 @@
     rings.replaceChildren(...shown);
   }
   function drawTicks() {
-    const raw = (last - first) / Math.min(8, span / 90), power = 10 ** Math.floor(Math.log10(raw));
+    const raw = Math.max((last - first) / Math.min(8, span / 90), store.step), power = 10 ** Math.floor(Math.log10(raw));
     const step = power * [1, 2, 5, 10].find((factor) => power * factor >= raw * 0.999);
     const made = [];
     for (let i = Math.ceil(first / step); i * step <= last; i++) {
@@ -310,5 +311,4 @@
   draw();
   fit();
   if (home >= 0) choose(home, false);
-  document.documentElement.dataset.ready = "yes";
 })();

@@ -37,7 +37,7 @@ def slots_section(dossier: Dossier) -> Optional[Markup]:
 def _summary(slots: Sequence[SlotTable]) -> Markup:
     heads = ("Objfile", "Load bias", "State")
     rows = (tag("tr", tag("td", code(_base(one.objfile)), title=one.objfile), tag("td", code(f"{one.load_bias:#x}")),
-                tag("td", text(one.state))) for one in slots)  # fmt: skip
+                tag("td", text(one.state), class_="prose")) for one in slots)  # fmt: skip
     return table("The loaded files and how far they are relocated", heads, rows)
 
 
@@ -47,7 +47,7 @@ def _base(path: str) -> str:
 
 def _slots(one: SlotTable, blamed: set[Optional[int]]) -> Markup:
     heads = ("Slot", "Section", "Relocation", "Symbol", "Should be", "Is", "Points to", "Status")
-    name = f"Slots of {_base(one.objfile)} to look at"
+    name = f"Slots of {_base(one.objfile)} that are not known to be resolved"
     rest = tag("p", f"{one.left_out:,} more of this file are not shown: kdbg got lists them.", class_="note")
     is_open = any(slot.slot_address in blamed for slot in one.slots)
     return folded(name, f"{len(one.slots) + one.left_out:,}", table(name, heads, (_slot(s, blamed) for s in one.slots)),

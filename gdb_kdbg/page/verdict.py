@@ -7,7 +7,7 @@ from typing import Optional
 from ..dossier import Dossier
 from ..finding import Facts, Finding
 from .html import Markup, joined, tag, text
-from .words import command, place, size
+from .words import place, size, suggestion
 
 _SENTENCE = 700
 _UNDECIDABLE = "undecidable"
@@ -34,10 +34,14 @@ def _nothing(dossier: Dossier) -> Markup:
     return tag(
         "section",
         tag("p", tag("span", "No finding", class_="badge"), class_="badges"),
-        tag("h1", "Nothing here explains the stop, and nothing is known to be wrong", id="verdict-title"),
+        tag("h1", "No rule of kdbg explains this stop", id="verdict-title"),
         tag("p", text(f"Stopped at {dossier.stop}.", _SENTENCE), class_="lead"),
         id="verdict", class_="calm", aria_labelledby="verdict-title",
     )  # fmt: skip
+
+
+# Sentences that begin with one of these do not begin with a name, whose case means something.
+_WORDS = ("the", "a", "an", "call", "copy", "jump")
 
 
 # `routine at fault: ucopy wrote …; called by …` is a badge, a sentence and what comes second to it.
@@ -46,7 +50,13 @@ def _sentence(finding: Finding) -> tuple[str, str]:
     verdict = finding.facts.verdict
     if verdict and words.startswith(f"{verdict}: "):
         words = words[len(verdict) + 2 :]
+    file = finding.facts.file or ""
+    if file.startswith("/"):
+        # The whole path is among the facts.
+        words = words.replace(file, file.rpartition("/")[2])
     sentence, _, rest = words.partition("; ")
+    if sentence.split(" ")[0] in _WORDS:
+        sentence = f"{sentence[:1].upper()}{sentence[1:]}"
     return sentence, f"{rest[:1].upper()}{rest[1:]}"
 
 
@@ -71,8 +81,9 @@ def _facts(facts: Facts, dossier: Dossier) -> Markup:
         ("Caller", facts.caller),
         ("Function", facts.function),
         ("Source line", place(facts.file, facts.line)),
-        ("Slot", facts.slot_name),
+        ("Slot", _slot(facts)),
         ("Should reach", facts.target),
+        ("Objfile", facts.objfile),
         ("System call", facts.tag or facts.system_call or dossier.system_call),
         ("Process", f"{facts.process} (pid {facts.pid})" if facts.process else dossier.process),
         ("Fault address", f"{facts.fault_address:#x}" if facts.fault_address is not None else None),
@@ -87,6 +98,12 @@ def _victim(facts: Facts) -> Optional[str]:
     return f"{facts.victim}{where}" if facts.victim else None
 
 
+def _slot(facts: Facts) -> Optional[str]:
+    if facts.slot_address is None:
+        return None
+    return " ".join(filter(None, (facts.slot_name or facts.section, f"at {facts.slot_address:#x}")))
+
+
 def _pair(label: str, value: str, is_wrong: bool) -> Markup:
     return tag("div", tag("dt", label), tag("dd", text(value, 200), class_="wrong" if is_wrong else None))
 
@@ -97,6 +114,6 @@ def _next(finding: Finding) -> Optional[Markup]:
     return tag(
         "div",
         tag("h2", "Type next", id="next-title"),
-        tag("ul", joined(map(command, finding.next[:8])), class_="commands"),
+        tag("ul", joined(map(suggestion, finding.next[:8])), class_="commands"),
         class_="next",
     )

@@ -8,6 +8,9 @@ from ..dossier import CopyNote
 from ..ranges import Range
 from .html import Markup, joined, tag, text
 
+# What the rules suggest to type; all else that they suggest is advice in words.
+_COMMANDS = frozenset(("kdbg", "disassemble", "list", "backtrace", "info", "x", "print", "break", "frame", "up"))
+
 
 def code(value: object) -> Markup:
     """Return a text in the typewriter face, kept apart from the direction of the text around it."""
@@ -73,8 +76,16 @@ def folded(summary: str, count: str, *content: Markup, is_open: bool = False) ->
     return tag("details", head, joined([tag("div", *content, class_="inside")]), open=is_open)
 
 
-def command(line: str) -> Markup:
-    """Make a command with a button that copies it; without JavaScript there is no button."""
+def suggestion(line: str) -> Markup:
+    """Make what to do next: a command has a button that copies it (with JavaScript only), advice is a sentence."""
+    typed, comma, rest = line.partition(", then ")
+    if typed.split(" ")[0].partition("/")[0] not in _COMMANDS:
+        return tag("li", text(line, 1000), class_="advice")
+    return _command(typed, f"then {rest}" if comma else "")
+
+
+def _command(line: str, then: str) -> Markup:
     button = tag("button", "Copy", type="button", class_="copy-button", data_copy=line, hidden=True,
                  aria_label=f"Copy the command {line}")  # fmt: skip
-    return tag("li", tag("code", text(line, 1000)), button)
+    after = tag("span", text(then, 1000), class_="then") if then else None
+    return tag("li", tag("code", text(line, 1000)), after, button)
