@@ -6,7 +6,7 @@
   const SEQ = 0, AT = 1, LANE = 2, PROC = 3, CALLER = 4, PLACE = 5, WHO = 6, TAG = 7, TO = 8, FROM = 9, SIZE = 10, WROTE = 11, FLAGS = 12;
   const CULPRIT = 1, NEAR = 2, TORN = 4;
 
-  // What needs no data: copy buttons, unfolding for print, pictures that open at their victim.
+  // What works without the copies: copy buttons, unfolding for print, pictures that open at their victim.
   for (const button of all("[data-copy]")) {
     button.hidden = false;
     button.addEventListener("click", async () => {
