@@ -19,6 +19,7 @@ _PARTS = {
     "startup": "Start-up of GDB",
     "packets": "Reads of memory over a remote stub (QEMU), each in a fresh GDB; the baseline is what GDB itself needs",
     "slots": "Slots; the baseline is readelf, for lookups GDB's `info symbol`, for reads one of the whole table",
+    "page": "The page of a report; the baseline is one of ten copies",
     "guest": "System calls of the guest; the baseline is a kernel without the probe",
 }
 
@@ -49,6 +50,11 @@ def _measure(part: str, repeats: int) -> Sequence[Figure]:
         return startup.measure(rounds=repeats)
     if part == "packets":
         return packets.measure()
+    if part == "page":
+        # Needs a browser, which the other parts do not.
+        from . import page
+
+        return page.measure(repeats)
     if part == "slots":
         return slots.measure(repeats, skipped=lambda reason: print(f"not measured: {reason}", flush=True))
     return guest.measure(repeats)

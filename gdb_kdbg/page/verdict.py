@@ -78,6 +78,8 @@ def _facts(facts: Facts, dossier: Dossier) -> Markup:
         ("Wrote", size(facts.wrote) if facts.wrote is not None else None),
         ("Victim", _victim(facts)),
         ("Routine", " ".join(filter(None, (facts.routine, f"({facts.phase})" if facts.phase else "")))),
+        # What the emulator says of the routine, where it was asked.
+        ("Exercised", getattr(facts, "exercised", None)),
         ("Caller", facts.caller),
         ("Function", facts.function),
         ("Source line", place(facts.file, facts.line)),
