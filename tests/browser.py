@@ -123,6 +123,11 @@ class Browser:
     def pdf(self, path: pathlib.Path) -> None:
         path.write_bytes(base64.b64decode(self.call("Page.printToPDF", printBackground=True)["data"]))
 
+    def close(self) -> None:
+        """Let the browser end by itself, with all that it started."""
+        self._session = None
+        self.call("Browser.close")
+
     def complaints(self) -> Sequence[str]:
         """Everything the console was told: errors, warnings, refused requests, exceptions."""
         self.value("0")  # what was reported up to now has come by then
@@ -173,6 +178,9 @@ def browser(profile: pathlib.Path) -> Iterator[Browser]:
         driver = Browser(to, back)
         driver.attach()
         yield driver
+        with contextlib.suppress(OSError, AssertionError, subprocess.TimeoutExpired):
+            driver.close()
+            process.wait(DEADLINE)
     finally:
         process.kill()
         process.wait()

@@ -27,7 +27,7 @@ from .copies_plan import (
 )  # fmt: skip
 from .html import LIMIT, Markup, joined, number, tag, text
 from .tables import table
-from .words import code, detail, folded, place, section, what_it_did
+from .words import code, detail, folded, place, section
 
 _ROWS = 100
 _LABEL = 27
@@ -173,13 +173,13 @@ def _listing(axis: CopyAxis) -> Markup:
     )  # fmt: skip
     rest = tag("p", f"{len(copies)} of {len(axis.copies):,}, around the culprit or the newest; JavaScript shows all.",
                class_="note", id="some") if len(copies) < len(axis.copies) else None  # fmt: skip
-    heads = ("#", "Caller", "Line", "Process", "Context", "Destination", "Source", "Size", "")
+    heads = ("#", "Caller", "Line", "Process", "Context", "Destination", "Source", "Size")
     rows = (_row(copy) for copy in copies)
     return folded(
         "All copies as a table",
         f"{len(axis.copies):,}",
         joined([pager, rest]),
-        table("All copies", heads, rows, ("right", "", "", "", "", "", "", "right", ""), "copies-rows"),
+        table("All copies", heads, rows, ("right", "", "", "", "", "", "", "right"), "copies-rows"),
     )
 
 
@@ -194,16 +194,15 @@ def _around_culprit(copies: Sequence[CopyNote]) -> Sequence[CopyNote]:
 def _row(copy: CopyNote) -> Markup:
     cells = (
         copy.sequence, code(copy.caller), place(copy.file, copy.line), copy.process, copy.context,
-        code(f"{copy.destination:#x}"), code(f"{copy.source:#x}"), f"{copy.size:,}", _remark(copy),
+        code(f"{copy.destination:#x}"), code(f"{copy.source:#x}"), _size(copy),
     )  # fmt: skip
     return tag("tr", *(tag("td", cell) for cell in cells), class_="culprit" if copy.is_culprit else None,
                data_sequence=copy.sequence)  # fmt: skip
 
 
-def _remark(copy: CopyNote) -> str:
-    if copy.is_culprit:
-        return f"culprit: {what_it_did(copy)}"
-    return "torn: half written" if copy.is_torn else ""
+def _size(copy: CopyNote) -> str:
+    wrote = "" if copy.written is None else f", wrote {copy.written.size:,}"
+    return f"{copy.size:,}{wrote}{' (culprit)' if copy.is_culprit else ''}{', torn' if copy.is_torn else ''}"
 
 
 def copies_data(axis: CopyAxis, picture: Optional[MemoryPicture]) -> dict[str, Any]:

@@ -262,11 +262,10 @@
   const PAGE = 100, body = one("#copies-rows"), filter = one("#filter");
   let listed = rows.map((_, index) => index), page = 0;
   const cells = (row) => [row[SEQ], texts[row[CALLER]], texts[row[PLACE]], texts[row[WHO]], texts[row[TAG]], `0x${row[TO]}`,
-    `0x${row[FROM]}`, row[SIZE].toLocaleString("en"), remark(row)];
-  function remark(row) {
-    const wrote = row[WROTE] === null ? "" : `, wrote ${row[WROTE].toLocaleString("en")}`;
-    if (row[FLAGS] & CULPRIT) return `culprit: asked ${row[SIZE].toLocaleString("en")}${wrote}`;
-    return row[FLAGS] & TORN ? "torn: half written" : "";
+    `0x${row[FROM]}`, sizes(row)];
+  function sizes(row) {
+    const wrote = row[WROTE] === null ? "" : `, wrote ${row[WROTE].toLocaleString("en")}`, flags = row[FLAGS];
+    return `${row[SIZE].toLocaleString("en")}${wrote}${flags & CULPRIT ? " (culprit)" : ""}${flags & TORN ? ", torn" : ""}`;
   }
   const inCode = new Set([1, 5, 6]);
   function list() {

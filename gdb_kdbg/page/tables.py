@@ -58,9 +58,10 @@ def _slot(slot: Slot, blamed: set[Optional[int]]) -> Markup:
     status = joined([tag("strong", slot.status or ""), text(f": {slot.note}") if slot.note else None])
     cells = (
         code(f"{slot.slot_address:#x}"), code(slot.section), code(slot.relocation), code(slot.demangled),
-        _word(slot.expected), _word(slot.value), code(slot.points_to) if slot.points_to else "", status,
+        _word(slot.expected), _word(slot.value), code(slot.points_to) if slot.points_to else "",
     )  # fmt: skip
-    return tag("tr", *(tag("td", cell) for cell in cells), class_="culprit" if slot.slot_address in blamed else None)
+    shown = (*(tag("td", cell) for cell in cells), tag("td", status, class_="prose"))
+    return tag("tr", *shown, class_="culprit" if slot.slot_address in blamed else None)
 
 
 def _word(value: Optional[int]) -> Markup:
