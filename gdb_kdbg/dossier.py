@@ -37,7 +37,8 @@ class Origin:
 class CopyNote(NamedTuple):
     """One copy as the page shows it: `at` is its place on the axis, `written` None where nobody knows it.
 
-    `process` names who it was made for (`editor (pid 3)`), "" if unknown.
+    `process` names who it was made for (`editor (pid 3)`), "" if unknown. `role` is one word for why a copy stands out
+    (`culprit`, `faulted`), "" for all others.
     """
 
     sequence: int
@@ -51,8 +52,12 @@ class CopyNote(NamedTuple):
     source: Address
     size: Size
     written: Optional[Range] = None
-    is_culprit: bool = False
+    role: str = ""
     is_torn: bool = False
+
+    @property
+    def is_marked(self) -> bool:
+        return bool(self.role)
 
     @property
     def asked(self) -> Range:

@@ -18,14 +18,14 @@ COPIES_LIMIT = 20_000
 
 
 def near_copies(copies: Iterable[CopyNote], victim: Range, process: str = "") -> Sequence[CopyNote]:
-    """Return the copies within 64 bytes of a victim, and the culprit, in their order.
+    """Return the copies within 64 bytes of a victim, and the marked ones, in their order.
 
     With a `process` those of others are left out: their addresses are another memory.
     """
     return [
         copy
         for copy in copies
-        if copy.is_culprit or (_is_near(copy, victim) and (not process or copy.process in ("", process)))
+        if copy.is_marked or (_is_near(copy, victim) and (not process or copy.process in ("", process)))
     ]
 
 
@@ -47,8 +47,8 @@ def memory_picture(
 def window_around(victim: Range, near: Sequence[CopyNote]) -> Range:
     """Return the range to draw in whole words: the victim with a margin, and the copies that fit beside it."""
     start, end = victim.start - _MARGIN, victim.start + min(victim.size, _WIDEST // 2) + _MARGIN
-    # The culprit first; each of the others is taken in if there is room for it.
-    for touched in (copy.touched for copy in sorted(near, key=lambda copy: not copy.is_culprit)):
+    # Marked ones first; each of the others is taken in if there is room for it.
+    for touched in (copy.touched for copy in sorted(near, key=lambda copy: not copy.is_marked)):
         wider = min(start, touched.start), max(end, touched.end)
         start, end = wider if wider[1] - wider[0] <= _WIDEST - _ALIGN else (start, end)
     start -= start % _ALIGN
@@ -57,9 +57,10 @@ def window_around(victim: Range, near: Sequence[CopyNote]) -> Range:
 
 
 def bounded_axis(unit: str, copies: Sequence[CopyNote], total: int, lost: int) -> CopyAxis:
-    """Make an axis of the newest copies, with the culprits among the older ones."""
-    newest = copies[-COPIES_LIMIT:]
-    older = [copy for copy in copies[:-COPIES_LIMIT] if copy.is_culprit]
+    """Make an axis of the newest copies, in their order, with the marked ones among the older."""
+    ordered = sorted(copies, key=lambda copy: copy.at)
+    newest = ordered[-COPIES_LIMIT:]
+    older = [copy for copy in ordered[:-COPIES_LIMIT] if copy.is_marked]
     shown = (*older, *newest)
     return CopyAxis(unit, shown, Count(total), Count(lost), Count(len(copies) - len(shown)))
 
@@ -73,5 +74,5 @@ def _distance(touched: Range, victim: Range) -> int:
 
 
 def _closest(near: Sequence[CopyNote], victim: Range) -> Sequence[CopyNote]:
-    ranked = sorted(near, key=lambda copy: (not copy.is_culprit, _distance(copy.touched, victim), -copy.sequence))
+    ranked = sorted(near, key=lambda copy: (not copy.is_marked, _distance(copy.touched, victim), -copy.sequence))
     return sorted(ranked[:_LANES], key=lambda copy: copy.at)

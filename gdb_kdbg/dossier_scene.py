@@ -79,14 +79,17 @@ def _system_call(scene: Scene) -> str:
 
 
 def _copies(scene: Scene, findings: Sequence[Finding]) -> tuple[CopyNote, ...]:
-    blamed = {f.facts.sequence: f.facts for f in reversed(findings) if _blames(f.facts)}
+    blamed = {f.facts.sequence: f.facts for f in reversed(findings) if _role(f.facts)}
     own = scene.process
     names = {own.pid & 0xFFFF: _process_name(own.name, own.pid)} if own else {}
     return tuple(_note(record, blamed.get(record.sequence), names) for record in scene.records)
 
 
-def _blames(facts: Facts) -> bool:
-    return facts.sequence is not None and (facts.verdict in (_ROUTINE, _CALLER) or facts.fault_address is not None)
+# A copy that met a page that is not there need not be anybody's fault.
+def _role(facts: Facts) -> str:
+    if facts.sequence is None:
+        return ""
+    return "culprit" if facts.verdict in (_ROUTINE, _CALLER) else "faulted" if facts.fault_address is not None else ""
 
 
 def _note(record: RingRecord, facts: Optional[Facts], names: dict[int, str]) -> CopyNote:
@@ -94,9 +97,10 @@ def _note(record: RingRecord, facts: Optional[Facts], names: dict[int, str]) -> 
     written = None
     if facts is not None and facts.wrote is not None:
         written = Range(record.destination, facts.wrote)
+    role = _role(facts) if facts else ""
     return CopyNote(
         record.sequence, record.sequence, record.caller or f"{record.return_address:#x}", record.file, record.line,
-        process, record.context or "", record.destination, record.source, record.size, written, facts is not None,
+        process, record.context or "", record.destination, record.source, record.size, written, role,
         record.torn,
     )  # fmt: skip
 

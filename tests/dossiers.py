@@ -51,7 +51,7 @@ def copy(sequence: int, start: int, size: int, caller: str = "tty_ioctl+0x9d", p
 def culprit(sequence: int) -> CopyNote:
     """A copy that was asked for 4 bytes before the guard and wrote 8."""
     written = Range(Address(GUARD.start - 4), Size(8))
-    return copy(sequence, GUARD.start - 4, 4, "tty_ioctl+0x142")._replace(written=written, is_culprit=True)
+    return copy(sequence, GUARD.start - 4, 4, "tty_ioctl+0x142")._replace(written=written, role="culprit")
 
 
 def finding(sequence: int, summary: str = "") -> Finding:
@@ -76,7 +76,7 @@ def finding(sequence: int, summary: str = "") -> Finding:
 def dossier(copies: Optional[list[CopyNote]] = None) -> Dossier:
     """An ordinary dossier with every part in it."""
     copies = [copy(i, GUARD.start - 24, 8) for i in range(4)] + [culprit(4)] if copies is None else copies
-    blamed = next((c.sequence for c in copies if c.is_culprit), 0)
+    blamed = next((c.sequence for c in copies if c.is_marked), 0)
     return Dossier(
         "routine at fault: guard in editor", "0x4002f7 in __stack_chk_fail (user/lib/start.c:41)",
         Origin("core dump", (("Architecture", "i386:x86-64"),)), (finding(blamed),), EDITOR, "ioctl", _memory(copies),

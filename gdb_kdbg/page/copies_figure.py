@@ -25,12 +25,14 @@ from .copies_plan import (
     sizes,
     ticks,
 )  # fmt: skip
-from .html import LIMIT, Markup, joined, number, tag, text
+from .html import Markup, joined, number, tag, text
 from .tables import table
 from .words import code, detail, folded, place, section
 
 _ROWS = 100
 _LABEL = 27
+# Of each of thousands of copies; names of more letters are for the table of symbols.
+_TEXT = 160
 
 
 def copies_section(axis: Optional[CopyAxis], picture: Optional[MemoryPicture]) -> Optional[Markup]:
@@ -38,11 +40,12 @@ def copies_section(axis: Optional[CopyAxis], picture: Optional[MemoryPicture]) -
     if axis is None or not axis.copies:
         return None
     plan = plan_of(axis)
-    culprit = next((copy for copy in axis.copies if copy.is_culprit), None)
+    marked = next((copy for copy in axis.copies if copy.is_marked), None)
+    role = safe_text(marked.role, 20) if marked else ""
     chart = tag("div", _drawing(plan, axis, _near(picture)), class_="scroll chart", tabindex=0, role="group",
                 aria_label=_spoken(plan, axis), aria_describedby="copies-keys", id="chart")  # fmt: skip
-    figure = tag("figure", _controls(culprit is not None), chart, _legend(plan, axis), _crowd(plan, axis),
-                 detail(culprit, True), _keys(culprit is not None))  # fmt: skip
+    figure = tag("figure", _controls(role), chart, _legend(plan, axis), _crowd(plan, axis),
+                 detail(marked, True), _keys(role))  # fmt: skip
     return section("copies", "Copies by caller and process", figure, _listing(axis), note=_note(axis))
 
 
@@ -69,15 +72,15 @@ def _crowd(plan: Plan, axis: CopyAxis) -> Markup:
     return tag("p", words, id="crowd", class_="keys", hidden=not is_crowded(plan, axis))
 
 
-def _keys(has_culprit: bool) -> Markup:
+def _keys(role: str) -> Markup:
     words = "Keys in the chart: ← → the copy before and after, ↑ ↓ the lane, Home and End, + − zoom, 0 fit"
-    words += ", c culprit. Drag to zoom." if has_culprit else ". Drag to zoom."
+    words += f", c {role}. Drag to zoom." if role else ". Drag to zoom."
     return tag("p", words, id="copies-keys", class_="keys", hidden=True)
 
 
-def _controls(has_culprit: bool) -> Markup:
+def _controls(role: str) -> Markup:
     names = [("out", "−", "Zoom out"), ("in", "+", "Zoom in"), ("fit", "Fit", "Fit: show all copies")]
-    names += [("culprit", "Culprit", "Culprit: go to it")] if has_culprit else []
+    names += [("marked", role.capitalize(), f"{role.capitalize()}: go to it")] if role else []
     buttons = (tag("button", sign, type="button", data_zoom=name, aria_label=words) for name, sign, words in names)
     return tag("div", *buttons, class_="controls", role="group", aria_label="Zoom", hidden=True)
 
@@ -94,7 +97,7 @@ def _drawing(plan: Plan, axis: CopyAxis, near: frozenset[int]) -> Markup:
 
 
 def _marks(plan: Plan, axis: CopyAxis, near: frozenset[int]) -> Iterable[Markup]:
-    special = [copy for copy in axis.copies if copy.is_culprit or copy.sequence in near]
+    special = [copy for copy in axis.copies if copy.is_marked or copy.sequence in near]
     chosen = {copy.sequence for copy in special}
     many = marks(plan, (copy for copy in axis.copies if copy.sequence not in chosen))
     alone = (marks(plan, [copy]) for copy in special)
@@ -120,13 +123,13 @@ def _ticks(plan: Plan) -> Iterable[Markup]:
 
 
 def _moments(plan: Plan, axis: CopyAxis) -> Iterable[Markup]:
-    """Lines across all lanes: the culprits, and what the builder marked."""
+    """Lines across all lanes: copies with a role, and moments that the builder named."""
     foot = plan.height - BOTTOM
     for mark in axis.marks:
         yield _moment(plan, mark.at, foot, safe_text(mark.text, 40), "moment", 26)
     for copy in axis.copies:
-        if copy.is_culprit:
-            words = f"culprit #{copy.sequence}"
+        if copy.is_marked:
+            words = f"{copy.role} #{copy.sequence}"
             yield _moment(plan, copy.at, foot, words, "moment culprit", 12)
 
 
@@ -141,8 +144,8 @@ def _moment(plan: Plan, at: float, foot: int, words: str, class_: str, y: int) -
 
 def _rings(plan: Plan, axis: CopyAxis, near: frozenset[int]) -> Iterable[Markup]:
     for copy in axis.copies:
-        if copy.is_culprit or copy.sequence in near:
-            class_ = "ring culprit" if copy.is_culprit else "ring"
+        if copy.is_marked or copy.sequence in near:
+            class_ = "ring culprit" if copy.is_marked else "ring"
             yield tag(
                 "circle", cx=number(plan.x(copy.at)), cy=plan.y(plan.lane(copy)), r=9, class_=class_, data_at=copy.at
             )
@@ -152,10 +155,10 @@ def _legend(plan: Plan, axis: CopyAxis) -> Markup:
     items = [_key(index, name) for index, name in enumerate(plan.processes)]
     ring = tag("svg", tag("circle", cx=8, cy=8, r=6, class_="ring"), width=16, height=16, aria_hidden="true")
     items.append(tag("li", ring, tag("span", "near the victim")))
-    if any(copy.is_culprit for copy in axis.copies):
+    for role in dict.fromkeys(copy.role for copy in axis.copies if copy.is_marked):
         ring = tag("svg", tag("circle", cx=8, cy=8, r=6, class_="ring culprit"), width=16, height=16,
                    aria_hidden="true")  # fmt: skip
-        items.append(tag("li", ring, tag("span", "culprit")))
+        items.append(tag("li", ring, tag("span", text(role, 20))))
     return tag("ul", joined(items), class_="legend")
 
 
@@ -165,13 +168,13 @@ def _key(index: int, name: str) -> Markup:
 
 
 def _listing(axis: CopyAxis) -> Markup:
-    copies = _around_culprit(axis.copies)
+    copies = _around_marked(axis.copies)
     filtering = tag("label", "Filter ", tag("input", type="search", id="filter", autocomplete="off"))
     pager = tag(
         "div", filtering, tag("button", "Earlier", type="button", id="earlier"), tag("output", "", id="page"),
         tag("button", "Later", type="button", id="later"), class_="controls", id="pager", hidden=True,
     )  # fmt: skip
-    rest = tag("p", f"{len(copies)} of {len(axis.copies):,}, around the culprit or the newest; JavaScript shows all.",
+    rest = tag("p", f"{len(copies)} of {len(axis.copies):,}, the marked ones among them; JavaScript shows all.",
                class_="note", id="some") if len(copies) < len(axis.copies) else None  # fmt: skip
     heads = ("#", "Caller", "Line", "Process", "Context", "Destination", "Source", "Size")
     rows = (_row(copy) for copy in copies)
@@ -183,10 +186,10 @@ def _listing(axis: CopyAxis) -> Markup:
     )
 
 
-def _around_culprit(copies: Sequence[CopyNote]) -> Sequence[CopyNote]:
+def _around_marked(copies: Sequence[CopyNote]) -> Sequence[CopyNote]:
     if len(copies) <= _ROWS:
         return copies
-    index = next((i for i, copy in enumerate(copies) if copy.is_culprit), len(copies))
+    index = next((i for i, copy in enumerate(copies) if copy.is_marked), len(copies))
     start = max(0, min(index - _ROWS // 2, len(copies) - _ROWS))
     return copies[start : start + _ROWS]
 
@@ -196,13 +199,13 @@ def _row(copy: CopyNote) -> Markup:
         copy.sequence, code(copy.caller), place(copy.file, copy.line), copy.process, copy.context,
         code(f"{copy.destination:#x}"), code(f"{copy.source:#x}"), _size(copy),
     )  # fmt: skip
-    return tag("tr", *(tag("td", cell) for cell in cells), class_="culprit" if copy.is_culprit else None,
+    return tag("tr", *(tag("td", cell) for cell in cells), class_="culprit" if copy.is_marked else None,
                data_sequence=copy.sequence)  # fmt: skip
 
 
 def _size(copy: CopyNote) -> str:
     wrote = "" if copy.written is None else f", wrote {copy.written.size:,}"
-    return f"{copy.size:,}{wrote}{' (culprit)' if copy.is_culprit else ''}{', torn' if copy.is_torn else ''}"
+    return f"{copy.size:,}{wrote}{f' ({copy.role})' if copy.is_marked else ''}{', torn' if copy.is_torn else ''}"
 
 
 def copies_data(axis: CopyAxis, picture: Optional[MemoryPicture]) -> dict[str, Any]:
@@ -211,14 +214,15 @@ def copies_data(axis: CopyAxis, picture: Optional[MemoryPicture]) -> dict[str, A
     texts: dict[str, int] = {}
 
     def known(value: str) -> int:
-        return texts.setdefault(safe_text(value, LIMIT), len(texts))
+        return texts.setdefault(safe_text(value, _TEXT), len(texts))
 
     rows = [
         [
             copy.sequence, copy.at, plan.lane(copy), plan.process(copy), known(copy.caller),
-            known(place(copy.file, copy.line)), known(copy.process), known(copy.context), f"{copy.destination:x}",
-            f"{copy.source:x}", copy.size, None if copy.written is None else copy.written.size,
-            copy.is_culprit + 2 * (copy.sequence in near) + 4 * copy.is_torn,
+            known(place(copy.file, copy.line)), known(copy.process), known(copy.context), known(copy.role),
+            f"{copy.destination:x}", f"{copy.source:x}", copy.size,
+            None if copy.written is None else copy.written.size,
+            copy.is_marked + 2 * (copy.sequence in near) + 4 * copy.is_torn,
         ]
         for copy in axis.copies
     ]  # fmt: skip

@@ -1,7 +1,7 @@
 """How the copies stand on their axis: lanes by caller, shapes by process, columns of a few pixels.
 
 Whatever the number of copies, a drawing has at most one mark per lane and column. A mark that stands for several has
-the shape of the process with the most of them, and is a little larger. Culprits and what is near the victim stand
+the shape of the process with the most of them, and is a little larger. What is near the victim or has a role stands
 alone.
 """
 
@@ -54,7 +54,7 @@ class Plan:
 
 
 def plan_of(axis: CopyAxis) -> Plan:
-    """Choose lanes and processes: those of the culprits, then the most frequent."""
+    """Choose lanes and processes: those of the marked copies, then the most frequent."""
     lanes = _chosen([copy.function for copy in axis.copies], _blamed(axis, "function"), LANES, OTHERS)
     named = [copy.process or NOBODY for copy in axis.copies]
     processes = _chosen(named, [name or NOBODY for name in _blamed(axis, "process")], PROCESSES, OTHER_PROCESSES)
@@ -67,7 +67,7 @@ def plan_of(axis: CopyAxis) -> Plan:
 
 
 def _blamed(axis: CopyAxis, attribute: str) -> list[str]:
-    return [getattr(copy, attribute) for copy in axis.copies if copy.is_culprit]
+    return [getattr(copy, attribute) for copy in axis.copies if copy.is_marked]
 
 
 def _chosen(names: Sequence[str], first: Sequence[str], limit: int, others: str) -> tuple[str, ...]:

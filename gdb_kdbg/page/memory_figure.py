@@ -71,7 +71,7 @@ def caption(picture: MemoryPicture) -> str:
         parts.append(f"{len(changed)} of its bytes {'is' if len(changed) == 1 else 'are'} not what should be there.")
     elif picture.expected is not None and _bytes_of(picture, victim.range) == picture.expected:
         parts.append("It holds what it should.")
-    parts += [_sentence(copy, victim.range, victim.name) for copy in picture.copies if copy.is_culprit]
+    parts += [_sentence(copy, victim.range, victim.name) for copy in picture.copies if copy.is_marked]
     if not picture.copies:
         parts.append("No copy is known that was asked to go near it.")
     return " ".join(parts)
@@ -79,7 +79,9 @@ def caption(picture: MemoryPicture) -> str:
 
 def _sentence(copy: CopyNote, victim: Range, name: str) -> str:
     asked, gap = copy.asked, victim.start - copy.asked.end
-    if asked.overlaps(victim):
+    if asked.covers(victim):
+        where = f"covers the {name}"
+    elif asked.overlaps(victim):
         common = asked.intersection(victim).size
         where = f"reaches {size(common)} into the {name}" if asked.start < victim.start else f"lies in the {name}"
     elif gap >= 0:
@@ -207,7 +209,7 @@ def _lane(plan: Plan, copy: CopyNote, index: int, victim: Range) -> Markup:
         *_beyond_the_window(plan, copy, top),
         _lane_label(plan, copy, top),
     ]
-    class_ = "copy culprit" if copy.is_culprit else "copy"
+    class_ = "copy culprit" if copy.is_marked else "copy"
     return tag("g", *parts, class_=class_, tabindex=0, role="img", aria_label=words, data_sequence=copy.sequence)
 
 

@@ -3,8 +3,8 @@
   const one = (selector, inside = document) => inside.querySelector(selector);
   const all = (selector, inside = document) => [...inside.querySelectorAll(selector)];
   const store = JSON.parse(one("#data").textContent);
-  const SEQ = 0, AT = 1, LANE = 2, PROC = 3, CALLER = 4, PLACE = 5, WHO = 6, TAG = 7, TO = 8, FROM = 9, SIZE = 10, WROTE = 11, FLAGS = 12;
-  const CULPRIT = 1, NEAR = 2, TORN = 4;
+  const SEQ = 0, AT = 1, LANE = 2, PROC = 3, CALLER = 4, PLACE = 5, WHO = 6, TAG = 7, ROLE = 8, TO = 9, FROM = 10, SIZE = 11, WROTE = 12, FLAGS = 13;
+  const MARKED = 1, NEAR = 2, TORN = 4;
 
   // What works without the copies: copy buttons, unfolding for print, pictures that open at their victim.
   for (const button of all("[data-copy]")) {
@@ -37,7 +37,7 @@
   const foot = store.height - store.bottom;
   let width = store.width, gutter = store.gutter, span = width - gutter - store.right;
   const chart = one("#chart"), svg = one("svg", chart), marks = one("#marks"), rings = one("#rings"), brush = one("#brush");
-  let first = store.first, last = store.last, chosen = rows.findIndex((row) => row[FLAGS] & CULPRIT);
+  let first = store.first, last = store.last, chosen = rows.findIndex((row) => row[FLAGS] & MARKED);
   const home = chosen;
 
   const make = (name, attributes, text) => {
@@ -58,11 +58,11 @@
   const wrap = (n) => BigInt.asUintN(64, n);
 
   function describe(row) {
-    const place = texts[row[PLACE]], start = BigInt(`0x${row[TO]}`);
+    const place = texts[row[PLACE]], role = texts[row[ROLE]], start = BigInt(`0x${row[TO]}`);
     const area = (size) => `${hex(start)} – ${hex(wrap(start + BigInt(size)))}`;
     const context = [texts[row[TAG]], texts[row[WHO]]].filter(Boolean).join(", ");
     const wrote = row[WROTE] === null ? "" : ` Written: ${bytes(row[WROTE])}, ${area(row[WROTE])}.`;
-    return `${row[FLAGS] & CULPRIT ? "Culprit. " : ""}Copy ${row[SEQ]} by ${texts[row[CALLER]]}${place ? ` (${place})` : ""}` +
+    return `${role && `${role[0].toUpperCase()}${role.slice(1)}. `}Copy ${row[SEQ]} by ${texts[row[CALLER]]}${place ? ` (${place})` : ""}` +
       `${context ? `, ${context}` : ""}. Asked: ${bytes(row[SIZE])}, ${area(row[SIZE])}.${wrote}`;
   }
 
@@ -71,7 +71,7 @@
     const columns = new Map(), paths = new Map();
     for (let i = atLeast(first); i < count && rows[i][AT] <= last; i++) {
       const row = rows[i], c = Math.floor(x(row[AT]) / store.column);
-      const key = row[FLAGS] & (CULPRIT | NEAR) ? `alone ${i}` : row[LANE] * 4096 + c;
+      const key = row[FLAGS] & (MARKED | NEAR) ? `alone ${i}` : row[LANE] * 4096 + c;
       let found = columns.get(key);
       if (!found) columns.set(key, found = { n: 0, row, c, by: shapes.map(() => 0) });
       found.n += 1;
@@ -79,7 +79,7 @@
     }
     let crowded = false;
     for (const { n, row, c, by } of columns.values()) {
-      const process = by.indexOf(Math.max(...by)), key = (row[FLAGS] & (CULPRIT | NEAR) ? 1 << 20 : 0) + row[LANE] * 64 + process;
+      const process = by.indexOf(Math.max(...by)), key = (row[FLAGS] & (MARKED | NEAR) ? 1 << 20 : 0) + row[LANE] * 64 + process;
       const at = n === 1 ? x(row[AT]).toFixed(1) : c * store.column + store.column / 2;
       crowded ||= n > 1;
       const mark = `M${at},${y(row[LANE])}${shapes[process][Math.min(3, Math.floor(Math.log2(n)))]}`;
@@ -99,14 +99,14 @@
     all("[data-zoom]").forEach((button) => { button.disabled = unusable(button.dataset.zoom); });
   }
   function unusable(what) {
-    if (what === "culprit") return false;
+    if (what === "marked") return false;
     const whole = first <= store.first && last >= store.last;
     return what === "in" ? last - first <= 4 * (store.last - store.first) / Math.max(8, count * 2) : whole;
   }
-  const ringed = rows.filter((row) => row[FLAGS] & (CULPRIT | NEAR));
+  const ringed = rows.filter((row) => row[FLAGS] & (MARKED | NEAR));
   function drawRings() {
     const shown = ringed.filter((row) => row[AT] >= first && row[AT] <= last).map((row) =>
-      make("circle", { cx: x(row[AT]).toFixed(1), cy: y(row[LANE]), r: 9, class: row[FLAGS] & CULPRIT ? "ring culprit" : "ring" }));
+      make("circle", { cx: x(row[AT]).toFixed(1), cy: y(row[LANE]), r: 9, class: row[FLAGS] & MARKED ? "ring culprit" : "ring" }));
     const row = rows[chosen];
     if (row && row[AT] >= first && row[AT] <= last) {
       shown.push(make("circle", { cx: x(row[AT]).toFixed(1), cy: y(row[LANE]), r: 12.5, class: "ring chosen" }));
@@ -187,12 +187,12 @@
 
   const commands = {
     in: () => zoom(0.5), out: () => zoom(2), fit: () => show(store.first, store.last),
-    culprit: () => { if (home >= 0) { choose(home); } },
+    marked: () => { if (home >= 0) { choose(home); } },
   };
   const keys = {
     ArrowLeft: () => choose(chosen < 0 ? count - 1 : chosen - 1), ArrowRight: () => choose(chosen + 1),
     ArrowUp: () => nextLane(-1), ArrowDown: () => nextLane(1), Home: () => choose(0), End: () => choose(count - 1),
-    "+": commands.in, "=": commands.in, "-": commands.out, 0: commands.fit, c: commands.culprit,
+    "+": commands.in, "=": commands.in, "-": commands.out, 0: commands.fit, c: commands.marked,
   };
   chart.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.altKey || event.metaKey || !Object.hasOwn(keys, event.key)) return;
@@ -265,7 +265,7 @@
     `0x${row[FROM]}`, sizes(row)];
   function sizes(row) {
     const wrote = row[WROTE] === null ? "" : `, wrote ${row[WROTE].toLocaleString("en")}`, flags = row[FLAGS];
-    return `${row[SIZE].toLocaleString("en")}${wrote}${flags & CULPRIT ? " (culprit)" : ""}${flags & TORN ? ", torn" : ""}`;
+    return `${row[SIZE].toLocaleString("en")}${wrote}${flags & MARKED ? ` (${texts[row[ROLE]]})` : ""}${flags & TORN ? ", torn" : ""}`;
   }
   const inCode = new Set([1, 5, 6]);
   function list() {
@@ -273,7 +273,7 @@
     body.replaceChildren(...shown.map((index) => {
       const line = document.createElement("tr"), row = rows[index];
       line.dataset.sequence = row[SEQ];
-      line.classList.toggle("culprit", Boolean(row[FLAGS] & CULPRIT));
+      line.classList.toggle("culprit", Boolean(row[FLAGS] & MARKED));
       line.classList.toggle("chosen", index === chosen);
       line.append(...cells(row).map((value, i) => {
         const cell = document.createElement("td");

@@ -46,13 +46,13 @@ def label(copy: CopyNote) -> str:
 
 def described(copy: CopyNote) -> str:
     """Describe a copy in a sentence, as a screen reader says it."""
-    culprit = "Culprit. " if copy.is_culprit else ""
+    role = f"{copy.role.capitalize()}. " if copy.role else ""
     line = place(copy.file, copy.line)
     who = f"{copy.caller}{f' ({line})' if line else ''}"
     for_whom = ", ".join(filter(None, (copy.context, copy.process)))
     wrote = "" if copy.written is None else f" Written: {size(copy.written.size)}, {span(copy.written)}."
     return (
-        f"{culprit}Copy {copy.sequence} by {who}{f', {for_whom}' if for_whom else ''}. "
+        f"{role}Copy {copy.sequence} by {who}{f', {for_whom}' if for_whom else ''}. "
         f"Asked: {size(copy.size)}, {span(copy.asked)}.{wrote}"
     )
 

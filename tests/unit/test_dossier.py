@@ -10,7 +10,7 @@ from typing import Optional
 import pytest
 from dossiers import EDITOR, GUARD, copy, culprit, dossier
 from fakes import FakeSession, FakeTarget
-from stories import CALLER, DATA, FS_BASE, GOOD, Kernel, damaged, scene_of
+from stories import CALLER, DATA, FS_BASE, GOOD, PID, SOURCE, Kernel, damaged, scene_of
 from stories import GUARD as STORY_GUARD
 
 from gdb_kdbg.diagnosis import explain
@@ -44,7 +44,7 @@ def doubled() -> Kernel:
 def test_the_culprit_is_marked_with_what_it_wrote() -> None:
     made = of(doubled())
     assert made.axis is not None and made.memory is not None
-    (guilty,) = [c for c in made.axis.copies if c.is_culprit]
+    (guilty,) = [c for c in made.axis.copies if c.is_marked]
     assert (guilty.sequence, guilty.size) == (4, 4) and guilty.written == Range(Address(STORY_GUARD - 4), Size(8))
     assert guilty.process == "tty (pid 7)" and guilty.context == "ioctl:TIOCGWINSZ" and guilty.function == "tty_ioctl"
     assert [c.sequence for c in made.memory.copies] == [3, 4]
@@ -67,8 +67,22 @@ def test_a_healthy_stop_shows_its_guard_and_blames_nobody() -> None:
     made = of(kernel)
     assert made.findings == () and made.title == "nothing found at this stop"
     assert made.axis is not None and made.memory is not None
-    assert not any(c.is_culprit for c in (*made.axis.copies, *made.memory.copies))
+    assert not any(c.is_marked for c in (*made.axis.copies, *made.memory.copies))
     assert made.memory.contents[0].data.find(GOOD.to_bytes(8, "little")) >= 0
+
+
+def test_a_copy_that_met_a_missing_page_is_no_culprit() -> None:
+    kernel = Kernel()
+    kernel.process()
+    kernel.copy(0x5000_0FF0, 64)
+    kernel.define("ucopy_fault_last", 0x9000)
+    kernel.put_words(0x9000, 1, 0x5000_1000, CALLER, 0x5000_0FF0, SOURCE, 64, 48, PID << 16)
+    made = of(kernel)
+    assert made.axis is not None and made.memory is not None
+    assert [c.role for c in made.axis.copies] == ["faulted"]
+    assert made.memory.victim.name == "fault address" and made.memory.copies[0].written == Range(
+        Address(0x5000_0FF0), Size(16)
+    )
 
 
 def test_a_target_that_knows_nothing_makes_a_dossier() -> None:
@@ -107,7 +121,7 @@ def test_copies_of_other_processes_are_not_near() -> None:
 
 def test_the_culprit_is_near_however_far_it_began() -> None:
     long = copy(1, GUARD.start - 0x5000, 8)._replace(
-        is_culprit=True, written=Range(Address(GUARD.start - 0x5000), Size(0x5010))
+        role="culprit", written=Range(Address(GUARD.start - 0x5000), Size(0x5010))
     )
     assert near_copies([long], GUARD, EDITOR) == [long]
     window = window_around(GUARD, [long])
@@ -128,13 +142,13 @@ def test_of_many_near_copies_the_closest_are_kept() -> None:
     near = [copy(i, GUARD.start - 60 + i, 4) for i in range(30)] + [culprit(30)]
     picture = memory_picture(NamedRange(GUARD, "guard"), near)
     assert len(picture.copies) == 8 and picture.left_out == 23
-    assert picture.copies[-1].is_culprit and picture.copies[0].sequence == 23
+    assert picture.copies[-1].is_marked and picture.copies[0].sequence == 23
 
 
 def test_an_axis_keeps_the_newest_and_the_culprit() -> None:
     copies = [culprit(0), *(copy(i, 4096, 8) for i in range(1, COPIES_LIMIT + 50))]
     axis = bounded_axis("copy number", copies, len(copies), 0)
-    assert len(axis.copies) == COPIES_LIMIT + 1 and axis.copies[0].is_culprit and axis.left_out == 49
+    assert len(axis.copies) == COPIES_LIMIT + 1 and axis.copies[0].is_marked and axis.left_out == 49
     assert axis.copies[-1].sequence == COPIES_LIMIT + 49
 
 

@@ -199,12 +199,24 @@ def test_an_axis_has_few_marks_however_many_copies(count: int) -> None:
     assert 1 <= len(ticks(plan)) <= 12
 
 
+def test_an_axis_of_times_has_round_ticks() -> None:
+    copies = [copy(i, 4096, 8)._replace(at=12.5 + i * 0.0004) for i in range(100)]
+    made = dossier([*copies, culprit(100)._replace(at=12.51)])
+    assert made.axis is not None
+    made = replace(made, axis=replace(made.axis, unit="seconds"))
+    assert made.axis is not None
+    told = ticks(plan_of(made.axis))
+    assert 4 <= len(told) <= 12 and all(abs(t * 1000 - round(t * 1000)) < 1e-6 for t in told)
+    assert "12.51 12.52 12.53" in read(made).words and "seconds" in read(made).words
+    assert [row[1] for row in store(made)["rows"]] == sorted(row[1] for row in store(made)["rows"])
+
+
 def test_the_script_is_given_every_copy() -> None:
     given = store(large(1500))
     assert len(given["rows"]) == 1500
     row = given["rows"][1250]
-    assert row[0] == 1250 and row[12] & 1 and row[11] == 8
-    assert given["texts"][row[4]] == "tty_ioctl+0x142" and int(row[8], 16) == GUARD.start - 4
+    assert row[0] == 1250 and row[13] & 1 and row[12] == 8 and given["texts"][row[8]] == "culprit"
+    assert given["texts"][row[4]] == "tty_ioctl+0x142" and int(row[9], 16) == GUARD.start - 4
     assert store(dossier([])) is None
 
 
