@@ -12,9 +12,9 @@ import sys
 import time
 from typing import Callable, Iterator, Sequence
 
-from .figures import Figure
+from .figures import Figure, Skipped
 from .machine import ROOT, boot, build
-from .tables import Skipped, figures_in, kept, seconds_of
+from .tables import figures_in, kept, seconds_of
 
 _BEGIN, _FIRST = "check begins", "first breach"
 # The bars, in milliseconds.

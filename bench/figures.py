@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import statistics
 from dataclasses import asdict, dataclass
-from typing import Any, Optional, Sequence
+from typing import Any, Callable, Optional, Sequence
 
 from gdb_kdbg.render.columns import aligned
+
+# What is told that a figure is left out, and why.
+Skipped = Callable[[str], None]
 
 
 @dataclass(frozen=True)

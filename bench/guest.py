@@ -7,7 +7,7 @@ import statistics
 from dataclasses import dataclass
 from typing import Mapping, Optional, Sequence
 
-from .figures import Figure, middle_half
+from .figures import Figure, Skipped, middle_half
 from .machine import boot, build, finish
 
 # System calls in one run: a copy of 390 bytes, a copy of 8 bytes, and no copy at all. A run is a tenth of a second
@@ -44,7 +44,7 @@ Kernels = Mapping[tuple[int, int], pathlib.Path]
 Times = Mapping[_Variant, Mapping[int, float]]
 
 
-def measure(repeats: int) -> Sequence[Figure]:
+def measure(repeats: int, skipped: Skipped) -> Sequence[Figure]:
     """Measure every call in every variant."""
     kernels = {(alignment, probe): _build(alignment, probe) for alignment in ALIGNMENTS for probe in (0, 1)}
     return [figure for call in CALLS for figure in _measure_call(call, kernels, repeats)]

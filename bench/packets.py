@@ -8,7 +8,7 @@ import tempfile
 from dataclasses import dataclass
 from typing import Optional, Sequence
 
-from .figures import Figure
+from .figures import Figure, Skipped
 from .machine import boot, build, finish
 
 # A packet no stub knows, so that it has no effect but a place in the log.
@@ -50,7 +50,7 @@ _CASES = (
 )
 
 
-def measure() -> Sequence[Figure]:
+def measure(repeats: int, skipped: Skipped) -> Sequence[Figure]:
     """Count for each command, in a fresh GDB on a fresh guest; counts do not vary, so once is enough."""
     return [_compare(case) for case in _CASES]
 

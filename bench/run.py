@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import compileall
+import importlib
 import json
 import os
 import pathlib
@@ -11,7 +12,6 @@ import platform
 import subprocess
 from typing import Optional, Sequence
 
-from . import check_copy, guest, packets, slots, startup
 from .figures import Figure, table
 from .machine import ROOT
 
@@ -20,6 +20,7 @@ _PARTS = {
     "packets": "Reads of memory over a remote stub (QEMU), each in a fresh GDB; the baseline is what GDB itself needs",
     "slots": "Slots; the baseline is readelf, for lookups GDB's `info symbol`, for reads one of the whole table",
     "check-copy": "Copy routines; the baseline is starting Python with the emulator, for rates empty calls in it",
+    "page": "The page of a report; the baseline is one of ten copies",
     "guest": "System calls of the guest; the baseline is a kernel without the probe",
 }
 
@@ -45,15 +46,11 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     return 0
 
 
+# A part is a module with a function `measure`; some need tools that others do not.
 def _measure(part: str, repeats: int) -> Sequence[Figure]:
-    if part == "startup":
-        return startup.measure(rounds=repeats)
-    if part == "packets":
-        return packets.measure()
-    if part in ("slots", "check-copy"):
-        measure = slots.measure if part == "slots" else check_copy.measure
-        return measure(repeats, skipped=lambda reason: print(f"not measured: {reason}", flush=True))
-    return guest.measure(repeats)
+    module = importlib.import_module(f"bench.{part.replace('-', '_')}")
+    figures: Sequence[Figure] = module.measure(repeats, lambda reason: print(f"not measured: {reason}", flush=True))
+    return figures
 
 
 def _report(figures: dict[str, Sequence[Figure]]) -> dict[str, object]:

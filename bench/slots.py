@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Iterator, Optional, Sequence
 
 from . import tables
-from .figures import Figure
+from .figures import Figure, Skipped
 from .machine import ROOT, finish, start_gdb
 from .packets import MARK, reads_between_marks
 from .programs import SLOTS, slots_program
-from .tables import Skipped, figures_in, kept, seconds_of
+from .tables import figures_in, kept, seconds_of
 
 # Run in GDB: how long a command takes, if it printed enough to have done its work.
 _TIME = """

@@ -6,11 +6,11 @@ import statistics
 import time
 from typing import Sequence
 
-from .figures import Figure, median_ratio
+from .figures import Figure, Skipped, median_ratio
 from .machine import finish, start_gdb
 
 
-def measure(rounds: int) -> Sequence[Figure]:
+def measure(rounds: int, skipped: Skipped) -> Sequence[Figure]:
     """Start GDB plain and with kdbg, in turns; the first round only warms up the caches."""
     plain, loaded = [], []
     for _ in range(rounds + 1):

@@ -9,13 +9,12 @@ import statistics
 import subprocess
 import sys
 import time
-from typing import Callable, Iterator, Optional, Sequence
+from typing import Iterator, Optional, Sequence
 
-from .figures import Figure, median_ratio
+from .figures import Figure, Skipped, median_ratio
 from .machine import ROOT, finish, start_gdb
 from .programs import large_libraries
 
-Skipped = Callable[[str], None]
 _LOOKUPS = 10_000
 # The tables of a file as the commands about slots need them.
 _TABLES = """

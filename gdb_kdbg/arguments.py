@@ -27,12 +27,13 @@ def count(text: str) -> int:
 
 def add_argument(parser: argparse.ArgumentParser, argument: Argument) -> None:
     """Add a declared argument to an argparse parser."""
+    names = [name for name in (argument.short, argument.name) if name]
     if argument.kind == "flag":
-        parser.add_argument(argument.name, action="store_true", help=argument.help)
+        parser.add_argument(*names, action="store_true", help=argument.help)
     elif argument.is_option:
         kind = count if argument.kind == "count" else str
         parser.add_argument(
-            argument.name, type=kind, metavar=argument.metavar, choices=argument.choices or None, help=argument.help
+            *names, type=kind, metavar=argument.metavar, choices=argument.choices or None, help=argument.help
         )
     else:
         parser.add_argument(

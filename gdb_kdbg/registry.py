@@ -18,7 +18,20 @@ if TYPE_CHECKING:
 
     Run = Callable[[Session, Any], object]
 
-MODULES = ("status", "ring", "canary", "watch", "got", "reloc", "symbol", "vtable", "check_copy", "events", "why")
+MODULES = (
+    "status",
+    "ring",
+    "canary",
+    "watch",
+    "got",
+    "reloc",
+    "symbol",
+    "vtable",
+    "check_copy",
+    "events",
+    "why",
+    "report",
+)
 
 
 # Choices longer than this are listed below the option and not in the usage line.
@@ -31,7 +44,7 @@ class Argument:
     `kind` decides parsing and completion. It is `flag`, `text`, `count`, `number`, `glob`, `registers`, `address` (an
     expression of the target language inside GDB, a number or a symbol outside), `routine` (a function; outside it comes
     behind the files), `objfile` (a loaded file; outside it is an option) or `file`. A positional argument is optional
-    unless `required`.
+    unless `required`. `short` is another name of an option: `-o`.
     """
 
     def __init__(
@@ -41,8 +54,10 @@ class Argument:
         kind: str = "text",
         choices: Sequence[str] = (),
         required: bool = False,
+        short: str = "",
     ) -> None:
         self.name = name
+        self.short = short
         self.help = help
         self.kind = kind
         self.choices = tuple(choices)
@@ -56,11 +71,15 @@ class Argument:
     def destination(self) -> str:
         return self.name.lstrip("-").replace("-", "_")
 
+    @property
+    def names(self) -> str:
+        return f"{self.short}, {self.name}" if self.short else self.name
+
     def usage(self) -> str:
         """Return the argument as a usage line shows it: `[--last COUNT]`."""
         if not self.is_option:
             return self.name.upper() if self.required else f"[{self.name.upper()}]"
-        return f"[{self.name}]" if self.kind == "flag" else f"[{self.name} {self.metavar}]"
+        return f"[{self.short or self.name}]" if self.kind == "flag" else f"[{self.short or self.name} {self.metavar}]"
 
     @property
     def metavar(self) -> str:
@@ -119,10 +138,10 @@ class Command:
         """Return the whole help as GDB shows it; the first line is the summary of `help kdbg`."""
         lines = [f"{self.summary}.", f"Usage: {self.usage()}", "", *self.description.strip().splitlines()]
         if self.arguments:
-            width = max(len(argument.name) for argument in self.arguments)
+            width = max(len(argument.names) for argument in self.arguments)
             lines.append("")
             for argument in self.arguments:
-                lines.append(f"  {argument.name:<{width}}  {argument.help}")
+                lines.append(f"  {argument.names:<{width}}  {argument.help}")
                 if len("|".join(argument.choices)) > _SHORT:
                     lines += (f"  {'':<{width}}  {text}" for text in _filled(argument.choices, 100 - width))
         if self.examples:
@@ -205,11 +224,19 @@ def candidates(command: Command, typed_words: Sequence[str], objfiles: Sequence[
     for argument in command.arguments:
         if argument.is_option and argument.choices and typed_words and typed_words[-1] == argument.name:
             return argument.choices
-        if argument.is_option and argument.name not in typed_words:
+        if argument.is_option and not {argument.name, argument.short} & set(typed_words):
             words.append(argument.name)
         elif not argument.is_option:
             words.extend(objfiles if argument.kind == "objfile" else argument.choices)
     return words
+
+
+def asks_for_file(command: Command, text: str) -> bool:
+    """Tell whether the word being typed is a file: the value of an option that takes one."""
+    words = text.split()
+    before = words[:-1] if text[-1:].strip() else words
+    files = (argument for argument in command.arguments if argument.is_option and argument.kind == "file")
+    return bool(before) and any(before[-1] in (argument.name, argument.short) for argument in files)
 
 
 def complete(command: Command, text: str, word: Optional[str], objfiles: Sequence[str] = ()) -> Optional[Sequence[str]]:

@@ -113,6 +113,18 @@ def styled(text: str, role: str) -> str:
     return f"\x1b[{code}m{text}\x1b[0m" if code else text
 
 
+def _files(typed: str, word: str) -> Sequence[str]:
+    """Complete the name of a file, cut to what stands behind the part already typed."""
+    directory, start = os.path.split(typed)
+    try:
+        entries = sorted(os.scandir(directory or "."), key=lambda entry: entry.name)
+    except OSError:
+        return []
+    before = len(typed) - len(word)
+    names = (os.path.join(directory, e.name) + "/" * e.is_dir() for e in entries if e.name.startswith(start))
+    return [name[before:] for name in names]
+
+
 class _GdbCommand(gdb.Command):
     """One `kdbg NAME`, made from its declaration."""
 
@@ -127,6 +139,9 @@ class _GdbCommand(gdb.Command):
         self._plugin.run(self._command, argument)
 
     def complete(self, text: str, word: Optional[str]) -> Optional[Union[Sequence[str], int]]:
+        if registry.asks_for_file(self._command, text):
+            # GDB's own completer would take all that was typed for the file's name; it is only asked for word breaks.
+            return gdb.COMPLETE_FILENAME if word is None else _files(text.rsplit(" ", 1)[-1], word)
         if not text.rsplit(" ", 1)[-1].startswith("-") and any(a.kind == "address" for a in self._command.arguments):
             return gdb.COMPLETE_EXPRESSION
         if not text.rsplit(" ", 1)[-1].startswith("-") and any(a.kind == "routine" for a in self._command.arguments):

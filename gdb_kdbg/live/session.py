@@ -8,11 +8,6 @@ import gdb
 
 from ..errors import KdbgError, NotSupported
 from ..session import Guards
-<<<<<<< HEAD
-=======
-from ..symbols import Symbols
-from ..syscalls import EXIT, SystemCallChecker, find_path
->>>>>>> 4803fb6f8b84823f729ad46a3bd18c0f53ecb611
 from ..target import LiveTarget, Target
 from ..units import Address
 from .guest_dumps import GuestDumps
@@ -23,6 +18,7 @@ from .target import GdbTarget, evaluate
 if TYPE_CHECKING:
     from ..ranges import Range
     from ..scene import Note, Scene
+    from ..symbols import Symbols
     from ..vtable_words import VtablePointer
     from .stops import Armed
 

@@ -23,6 +23,7 @@ class OfflineSession:
     """What commands are given outside GDB."""
 
     def __init__(self, core: Optional[str], files: Sequence[str], settings: Mapping[str, str]) -> None:
+        core, files = (core, files) if core else _core_among(files)
         self._target = _core(core, files) if core else None
         self._files = tuple(files)
         self._settings = {setting.name: settings.get(setting.name, setting.default) for setting in SETTINGS}
@@ -103,6 +104,14 @@ class OfflineSession:
 
     def armed(self) -> tuple[str, ...]:
         return ()
+
+
+# A core dump needs no option of its own if its name is given with the others.
+def _core_among(files: Sequence[str]) -> tuple[Optional[str], Sequence[str]]:
+    from ..dumps.detect import is_core
+
+    core = next((path for path in files if is_core(path)), None)
+    return core, [path for path in files if path != core]
 
 
 def _split(text: str) -> tuple[str, str, str]:

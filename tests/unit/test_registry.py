@@ -9,7 +9,17 @@ import pytest
 
 from gdb_kdbg.arguments import parse
 from gdb_kdbg.errors import KdbgError
-from gdb_kdbg.registry import SETTINGS, Argument, Command, Example, candidates, command, commands, complete
+from gdb_kdbg.registry import (
+    SETTINGS,
+    Argument,
+    Command,
+    Example,
+    asks_for_file,
+    candidates,
+    command,
+    commands,
+    complete,
+)
 
 ARGUMENTS = (
     Argument("what", "a thing", choices=("guard", "ground")),
@@ -184,3 +194,29 @@ def test_a_word_outside_the_choices_is_refused() -> None:
     with pytest.raises(KdbgError, match="invalid choice: 'nonsense'"):
         parse(RING, ["nonsense"])
     assert parse(RING, ["ground"]).what == "ground"
+
+
+WITH_FILE = of(Argument("--output", "where to", "file", short="-o"), Argument("--on", "on", "flag"))
+
+
+def test_a_short_name_is_another_name_of_its_option() -> None:
+    assert parse(WITH_FILE, ["-o", "x.html"]).output == parse(WITH_FILE, ["--output", "x.html"]).output == "x.html"
+    assert WITH_FILE.usage() == "kdbg ring [-o FILE] [--on]"
+    assert "  -o, --output  where to" in WITH_FILE.help_text()
+    assert candidates(WITH_FILE, []) == ["--output", "--on"] and candidates(WITH_FILE, ["-o", "x"]) == ["--on"]
+
+
+@pytest.mark.parametrize(
+    ("text", "asked"),
+    [
+        ("-o ", True),
+        ("-o re", True),
+        ("--output re", True),
+        ("-o a b", False),
+        ("-o", False),
+        ("--on re", False),
+        ("", False),
+    ],
+)
+def test_behind_an_option_for_files_a_file_is_typed(text: str, asked: bool) -> None:
+    assert asks_for_file(WITH_FILE, text) is asked

@@ -1,0 +1,1 @@
+"""A dossier as one self-contained HTML page."""
