@@ -11,7 +11,7 @@ import platform
 import subprocess
 from typing import Optional, Sequence
 
-from . import guest, packets, slots, startup
+from . import check_copy, guest, packets, slots, startup
 from .figures import Figure, table
 from .machine import ROOT
 
@@ -20,6 +20,7 @@ _PARTS = {
     "packets": "Reads of memory over a remote stub (QEMU), each in a fresh GDB; the baseline is what GDB itself needs",
     "slots": "Slots; the baseline is readelf, for lookups GDB's `info symbol`, for reads one of the whole table",
     "page": "The page of a report; the baseline is one of ten copies",
+    "check-copy": "Copy routines; the baseline is starting Python with the emulator, for rates empty calls in it",
     "guest": "System calls of the guest; the baseline is a kernel without the probe",
 }
 
@@ -55,8 +56,9 @@ def _measure(part: str, repeats: int) -> Sequence[Figure]:
         from . import page
 
         return page.measure(repeats)
-    if part == "slots":
-        return slots.measure(repeats, skipped=lambda reason: print(f"not measured: {reason}", flush=True))
+    if part in ("slots", "check-copy"):
+        measure = slots.measure if part == "slots" else check_copy.measure
+        return measure(repeats, skipped=lambda reason: print(f"not measured: {reason}", flush=True))
     return guest.measure(repeats)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Optional, Sequence
 
 from .blocks import read_available
@@ -15,6 +16,7 @@ from .copies import (
     UNDECIDABLE,
     Attribution,
     Coverage,
+    Suspect,
     Victim,
     place_line,
     record_line,
@@ -28,6 +30,8 @@ from .units import Address, Size, is_kernel_half
 _REACH = 4096
 # Bytes that must be explained before a copy is accused: one byte in 256 agrees by chance.
 _CERTAIN_BYTES, _LIKELY_BYTES = 3, 2
+# The newest copies that memory does not clear: more than these nobody looks into.
+_SUSPECTS = 4
 # Statically allocated objects up to this size are variables; larger ones may be stacks and heaps, which change.
 _VARIABLE = 1024
 
@@ -49,8 +53,22 @@ def attribute_afterwards(
         guesses += [found] if found else []
     if guesses:
         return min(guesses, key=lambda guess: (LIKELY, POSSIBLE).index(guess.confidence))
-    suspect = next((record for record in fitting if _is_suspect(target, record, victim)), None)
-    return _suspected(suspect, victim) if suspect else _no_copy(victim, coverage)
+    suspects = _some_suspects(target, [r for r in fitting if _is_suspect(target, r, victim)], victim, coverage)
+    if suspects:
+        return _suspected(suspects, victim)
+    near = _some_suspects(target, [r for r in fitting if _is_near(r, victim)], victim, coverage)
+    return replace(_no_copy(victim, coverage), suspects=near)
+
+
+def _some_suspects(
+    target: Target, records: Sequence[RingRecord], victim: Victim, coverage: Coverage
+) -> tuple[Suspect, ...]:
+    return tuple(_suspect(target, record, victim, coverage) for record in records[:_SUSPECTS])
+
+
+# Memory clears such a copy only as long as nobody has changed what follows its source.
+def _is_near(record: RingRecord, victim: Victim) -> bool:
+    return 0 <= victim.range.start - record.asked.end < record.size
 
 
 def _may_concern(record: RingRecord, victim: Victim, process: Optional[int]) -> bool:
@@ -138,6 +156,16 @@ def _is_suspect(target: Target, record: RingRecord, victim: Victim) -> bool:
     return _common_prefix(following, behind) > gap or not _source_is_unchanged(target, record, victim)
 
 
+def _suspect(target: Target, record: RingRecord, victim: Victim, coverage: Coverage) -> Suspect:
+    gap = max(victim.range.start - record.asked.end, 0)
+    length = Size(gap + victim.range.size)
+    following = read_available(target, Address(record.source + record.size), length)
+    same = _common_prefix(following, read_available(target, record.asked.end, length))
+    # Before a guard is set, or a canary is in its place, something else may have been overwritten there.
+    is_later = 0 < coverage.since <= record.sequence
+    return Suspect(record, is_later or _explained(victim, same - gap) > 0)
+
+
 def _initialised(target: Target, record: RingRecord, victim: Victim) -> bool:
     common = record.asked.intersection(victim.range)
     offset = common.start - victim.range.start
@@ -156,10 +184,15 @@ def _source_is_unchanged(target: Target, record: RingRecord, victim: Victim) -> 
     return bool(copied) and copied == read_available(target, record.source, Size(len(copied)))
 
 
-def _suspected(record: RingRecord, victim: Victim) -> Attribution:
+def _suspected(suspects: tuple[Suspect, ...], victim: Victim) -> Attribution:
+    evidence = suspect_lines(suspects[0].record, victim)
+    return Attribution(UNDECIDABLE, POSSIBLE, None, None, evidence, suspects)
+
+
+def suspect_lines(record: RingRecord, victim: Victim) -> tuple[str, ...]:
+    """Say in lines of evidence what is known of a copy that memory does not clear."""
     line = "what it wrote cannot be checked any more: the bytes at its source have changed, or are too few to tell"
-    evidence = (record_line(record), place_line(record.asked, victim), line)
-    return Attribution(UNDECIDABLE, POSSIBLE, None, None, evidence)
+    return record_line(record), place_line(record.asked, victim), line
 
 
 def _no_copy(victim: Victim, coverage: Coverage) -> Attribution:

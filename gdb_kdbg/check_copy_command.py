@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Callable, Mapping, Optional, Union
+import difflib
+from dataclasses import replace
+from typing import Callable, Iterable, Mapping, Optional, Union
 
 from .blocks import read_available
 from .copy_cases import DEFAULT, QUICK, THOROUGH
@@ -12,6 +14,7 @@ from .copy_exercise import Routine, exercise
 from .copy_report import CopyReport
 from .disassembly import decode
 from .elf import ElfFile, open_elf
+from .elf_tables import PF_W
 from .errors import KdbgError, MemoryFault, NotSupported, SymbolNotFound
 from .exception_table import fixups
 from .file_target import KIND
@@ -20,6 +23,7 @@ from .process import X86_64
 from .ranges import Range
 from .scope import Scope
 from .session import Session
+from .symbol_table import SymbolTable
 from .target import Location, Symbol, Target
 from .units import Address, Size, address, safe_text
 from .unsupported import needs_alignment
@@ -27,6 +31,8 @@ from .unsupported import needs_alignment
 # A routine larger than this is no copy routine.
 LARGEST_ROUTINE = 0x10000
 _LONGEST_INSTRUCTION = 15
+_SUGGESTIONS = 5
+_GUESSED = "the contract was guessed from the name; --contract and --args say what it really promises"
 _LINUX_TABLE, _KIT_TABLE = "__ex_table", ".ucopy_faults"
 _Place = Union[Target, ObjectImage]
 
@@ -37,7 +43,8 @@ def check_copy(
     """Exercise a copy routine of the target, of a file or of an object file; raise KdbgError."""
     promise = contract_of(routine, contract, arguments)
     found = find_routine(session, routine)
-    return exercise(found, promise, mode, session.progress)
+    report = exercise(found, promise, mode, session.progress)
+    return report if contract or not report.breaches else replace(report, notes=(*report.notes, _GUESSED))
 
 
 def mode_of(is_quick: bool, is_thorough: bool) -> str:
@@ -52,30 +59,41 @@ def find_routine(session: Session, text: str) -> Routine:
     target = session.files_target()
     image = _image(target)
     if image is not None:
-        return _routine_in(image, _symbol_of(image, text), {}, _image_fixups(image), image.is_code)
+        _refuse_resolver(text, [image.symbol_table])
+        found = routine_in(image, _symbol_of(image, text), {}, _image_fixups(image), image.is_code)
+        return found._replace(is_settled=lambda place: not image.undefined.contains(place))
     if target.architecture != X86_64:
         raise NotSupported(f"the target is {safe_text(target.architecture)}; kdbg exercises routines of {X86_64} only")
     scope = Scope.of(target)
     symbol = scope.symbols.symbol(text) or _at(scope, session, text)
+    _check_machine(scope, symbol.address)
+    tables = [elf.symbol_table() for _, elf in scope.symbols.holders(symbol.address)]
+    _refuse_resolver(symbol.name, tables)
     bases = {name: target.register(name) or 0 for name in ("fs_base", "gs_base")}
-    return _routine_in(target, symbol, bases, _fixups(target, scope, symbol.address), _code_test(target, scope))
+    found = routine_in(target, symbol, bases, _fixups(target, scope, symbol.address), code_test(target, scope))
+    return found._replace(is_settled=_settled_test(scope)) if target.kind == KIND else found
 
 
 # A single object file stands for itself; among other files it has no addresses.
 def _image(target: Target) -> Optional[ObjectImage]:
-    if target.kind != KIND:
+    objfiles = target.objfiles() if target.kind == KIND else ()
+    if len(objfiles) != 1:
         return None
-    with contextlib.suppress(KdbgError):
-        files = [open_elf(objfile.path) for objfile in target.objfiles()]
-        if len(files) == 1 and files[0].type == "REL":
-            return ObjectImage(files[0])
-    return None
+    elf = open_elf(objfiles[0].path)
+    return ObjectImage(elf) if elf.type == "REL" else None
+
+
+def _check_machine(scope: Scope, place: int) -> None:
+    for _, elf in scope.symbols.holders(place):
+        if elf.machine != "x86-64":
+            name, machine = safe_text(elf.path, 200), safe_text(elf.machine)
+            raise NotSupported(f"{name} is for {machine}; kdbg exercises routines of x86-64 only")
 
 
 def _symbol_of(image: ObjectImage, text: str) -> Symbol:
     found = image.symbol(text)
     if found is None:
-        names = sorted({symbol.name for symbol in image.symbols if text.strip("_") in symbol.name})[:5]
+        names = difflib.get_close_matches(text, {symbol.name for symbol in image.symbols}, _SUGGESTIONS)
         raise SymbolNotFound(f"no symbol {safe_text(text)!r}{_near(names)}")
     return found
 
@@ -93,17 +111,29 @@ def _at(scope: Scope, session: Session, text: str) -> Symbol:
     return symbol if not offset else Symbol(f"{symbol.name}+{offset:#x}", place, Size(0), symbol.objfile)
 
 
+# An indirect function copies nothing: it returns the routine to use.
+def _refuse_resolver(name: str, tables: Iterable[SymbolTable]) -> None:
+    for table in tables:
+        found = table.by_name(name)
+        if found is not None and found.kind == "IFUNC":
+            kinds = ((other, table.by_name(other)) for other in sorted(table.names()) if name.strip("_") in other)
+            variants = [other for other, symbol in kinds if symbol and symbol.kind == "FUNC"]
+            text = f"{safe_text(name)} is an indirect function, which only chooses one of its variants: name one"
+            raise KdbgError(text + _near(variants[:_SUGGESTIONS]))
+
+
 def _near(names: list[str]) -> str:
     return f"; there are {', '.join(map(safe_text, names))}" if names else ""
 
 
-def _routine_in(
+def routine_in(
     place: _Place,
     symbol: Symbol,
     bases: Mapping[str, int],
     table: Mapping[int, int],
     is_code: Callable[[int], bool],
 ) -> Routine:
+    """Return a routine to exercise, `table` being its fixups; raise KdbgError for what is no readable code."""
     start = symbol.address
     name = safe_text(symbol.name, 200)
     if not is_code(start):
@@ -154,7 +184,9 @@ def _is_aligned(place: _Place, pc: int) -> bool:
     return bool(decoded) and needs_alignment(decoded[0])
 
 
-def _code_test(target: Target, scope: Scope) -> Callable[[int], bool]:
+def code_test(target: Target, scope: Scope) -> Callable[[int], bool]:
+    """Return a test for addresses that may hold instructions."""
+
     def is_code(place: int) -> bool:
         held = any(True for _ in scope.symbols.holders(place))
         # Code made at run time is in no file.
@@ -163,10 +195,21 @@ def _code_test(target: Target, scope: Scope) -> Callable[[int], bool]:
     return is_code
 
 
+# Of what a file holds, a program changes what it may write.
+def _settled_test(scope: Scope) -> Callable[[int], bool]:
+    def is_settled(place: int) -> bool:
+        for objfile, elf in scope.symbols.holders(place):
+            link = place - objfile.load_bias
+            return not any(s.flags & PF_W and s.address <= link < s.end for s in elf.loaded)
+        return True
+
+    return is_settled
+
+
 def _fixups(target: Target, scope: Scope, routine: int) -> Mapping[int, int]:
     for objfile, elf in scope.symbols.holders(routine):
         linux, kit = (_loaded(elf, name, objfile.load_bias) for name in (_LINUX_TABLE, _KIT_TABLE))
-        return fixups(target, linux, kit, _code_test(target, scope))
+        return fixups(target, linux, kit, code_test(target, scope))
     return {}
 
 

@@ -41,14 +41,27 @@ class Victim:
 
 
 @dataclass(frozen=True)
+class Suspect:
+    """A copy that memory no longer clears, or that it clears only if what follows the source is unchanged.
+
+    `is_supported` where the damage cannot be older than the copy, or its first bytes are those that follow the source:
+    what is missing then is only whether the routine writes beyond what it is asked for.
+    """
+
+    record: RingRecord
+    is_supported: bool
+
+
+@dataclass(frozen=True)
 class Attribution:
-    """Who damaged a victim, by which copy, and why kdbg says so."""
+    """Who damaged a victim, by which copy, and why kdbg says so; the suspects where it was none for certain."""
 
     verdict: str
     confidence: str
     record: Optional[RingRecord]
     written: Optional[Range]
     evidence: tuple[str, ...]
+    suspects: tuple[Suspect, ...] = ()
 
     @property
     def asked(self) -> Optional[Range]:

@@ -57,7 +57,7 @@ def _alignments(contract: Contract, mode: str, size: int) -> Iterable[tuple[int,
         return [(d, s) for d in range(64) for s in range(64)] if size <= 160 else _square(16)
     # Each alignment of either side, and how they lie to each other, in turns.
     count = 12 if size <= _FULL else 16 if size <= _SMALL else 4
-    sample = [(d % 64, (d * 5 + size) % 64) for d in range(size % 4, size % 4 + 4 * count, 4)]
+    sample = [(d % 64, (d * 5 + size // 4) % 64) for d in range(size % 4, size % 4 + 4 * count, 4)]
     return sample + (_square(16) if size <= _FULL else [(size % 16, size % 16)])
 
 
@@ -96,8 +96,8 @@ def fault_cases(contract: Contract, mode: str) -> Iterator[Case]:
     """Yield cases in which one side ends, at each of its bytes, at a page that is missing."""
     whole = 24 if mode == QUICK else 136
     for size in [n for n in sizes(mode) if 0 < n <= 4099]:
-        places: Iterable[int] = range(size) if size <= whole else sorted(n for n in _PLACES | {size // 2, size - 1} if n < size)
-        for place in places:
+        some = sorted(n for n in _PLACES | {size // 2, size - 1} if n < size)
+        for place in range(size) if size <= whole else some:
             for side in contract.faults:
                 yield _fault(size, side, place, (5 * place + size) % 16)
 
@@ -110,7 +110,7 @@ def _fault(size: int, side: str, place: int, other: int) -> Case:
 
 def traced_cases(contract: Contract, mode: str) -> Iterator[Case]:
     """Yield the few cases in which every access is looked at."""
-    wanted = range(0, 73, 3) if mode == QUICK else [*range(131), 256, 500]
+    wanted = [*range(17), *range(18, 73, 3)] if mode == QUICK else [*range(131), 256, 500]
     for size in wanted:
         for d, s in ((5, 0),) if mode == QUICK else ((0, 0), (5, 0), (3, 9), (8, 8)):
             yield Case(size, DESTINATION + MARGIN + d, SOURCE + MARGIN + (0 if contract.is_fill else s))

@@ -9,6 +9,7 @@ from typing import Iterator, Mapping, NamedTuple, Optional
 from .copy_cases import DESTINATION_END, SOURCE_END, Case
 from .copy_contracts import DESTINATION as TO_START
 from .copy_contracts import END, LENGTH, NOTHING, REMAINDER, Contract
+from .copy_words import position, value_text
 from .emulation import (
     AREA_SIZE,
     ARENA,
@@ -22,16 +23,19 @@ from .emulation import (
     PRESERVED,
     RETURNED,
     SOURCE,
+    STACK_SIZE,
     STACK_TOP,
     UNSUPPORTED,
     Emulator,
     Exit,
 )  # fmt: skip
+from .emulation import STACK as STACK_START
 from .units import ADDRESS_MASK
 
 PAST, BEFORE, MISSING, WRONG = "writes past the end", "writes before the start", "bytes missing", "bytes wrong"
 READS_PAST, READS_BEFORE = "reads past the end", "reads before the start"
 REGISTER, STACK, FLAG = "register changed", "stack pointer changed", "direction flag set"
+OVERFLOW = "stack overflow"
 RESULT, WRONG_REMAINDER = "wrong return value", "wrong remainder"
 MISALIGNED = "misaligned vector access"
 LEAVES, NO_RETURN, NOT_RUN = "leaves the routine", "does not return", "unsupported instruction"
@@ -44,6 +48,8 @@ _AROUND = 64
 VALUE = 0x5EED_5A3C_00C3_99A7
 _EFAULT = (-14) & ADDRESS_MASK
 _FAULTS_HANDLED = 1 << 13
+# A frame may be large, so that not only the page below the stack belongs to it.
+_BELOW_STACK = 1 << 19
 
 
 class Breach(NamedTuple):
@@ -63,9 +69,9 @@ class Breach(NamedTuple):
 @lru_cache(maxsize=1)
 def patterns() -> tuple[bytes, bytes]:
     """Return what the two areas hold before a call; no byte of one occurs in the other."""
-    source = random.Random(1).choices(range(1, 128), k=AREA_SIZE)
-    destination = random.Random(2).choices(range(128, 256), k=AREA_SIZE)
-    return bytes(destination), bytes(source)
+    source = random.Random(1).randbytes(AREA_SIZE).translate(bytes(1 + byte % 127 for byte in range(256)))
+    destination = random.Random(2).randbytes(AREA_SIZE).translate(bytes(128 + byte % 128 for byte in range(256)))
+    return destination, source
 
 
 class CopyCheck:
@@ -75,6 +81,10 @@ class CopyCheck:
         self.emulator, self.entry, self.contract = emulator, entry, contract
         self._fixups = fixups
         self._calls = 0
+        self._result_register = contract.arguments["result"]
+        # A register that takes an argument is the routine's own, whatever the convention says of it otherwise.
+        self._kept = tuple(name for name in PRESERVED if name not in contract.arguments.values())
+        self._looked_at = tuple({*self._kept, self._result_register, "rsp", "eflags"})
         # The first case in which nothing was copied before a fault, although the first bytes could have been.
         self.gave_up: Optional[Case] = None
         self._destination, self._source = patterns()
@@ -93,7 +103,8 @@ class CopyCheck:
         return breaches
 
     def _call(self, case: Case) -> Exit:
-        limit = _INSTRUCTIONS if self._calls <= 3 else 0
+        # Only while it counts the emulator knows for sure which instruction faults, and so which fixup is meant.
+        limit = _INSTRUCTIONS if self._calls <= 3 or case.fault_side else 0
         ending = self.emulator.call(self.entry, self.arguments(case), limit)
         if ending.kind != ENDLESS or limit:
             return ending
@@ -101,6 +112,13 @@ class CopyCheck:
         self._restore()
         self.prepare(case)
         return self.emulator.call(self.entry, self.arguments(case), _INSTRUCTIONS)
+
+    def call_once(self, case: Case) -> str:
+        """Call the routine without judging it, for who looks on; return how that ended."""
+        self.prepare(case)
+        ending = self.emulator.call(self.entry, self.arguments(case))
+        self._restore()
+        return ending.kind
 
     def arguments(self, case: Case) -> Mapping[str, int]:
         """Return the registers of a call."""
@@ -121,9 +139,10 @@ class CopyCheck:
             self.emulator.write(self._string_end(case), b"\0")
         return self.contract.is_string
 
-    def _string_end(self, case: Case) -> int:
-        # Every other size has its NUL just behind the area, that is, none within it.
-        return case.source + case.size - case.size % 2
+    # Every other destination gets a string whose NUL is just behind the area, that is, none within it.
+    @staticmethod
+    def _string_end(case: Case) -> int:
+        return case.source + case.size - ((case.size + case.destination) % 2 if case.size else 0)
 
     # The processor's page fault: its handler finds where to go on in a table, and goes on there.
     def _handled(self, ending: Exit) -> Exit:
@@ -131,17 +150,17 @@ class CopyCheck:
             fixup = self._fixups.get(ending.pc)
             if ending.kind != FAULTED or fixup is None:
                 break
-            ending = self.emulator.go_on(fixup)
+            ending = self.emulator.go_on(fixup, _INSTRUCTIONS)
         return ending
 
     def _judge(self, case: Case, ending: Exit) -> list[Breach]:
         if ending.kind != RETURNED:
             return [self._ended(case, ending), *self._memory(case, ending)]
-        registers = self.emulator.registers()
+        registers = self.emulator.registers(self._looked_at)
         found = [*self._state(case, registers), *self._memory(case, ending)]
         if case.fault_side:
-            return [*found, *self._remainder(case, registers[self.contract.arguments["result"]])]
-        return [*found, *self._result(case, registers[self.contract.arguments["result"]])]
+            return [*found, *self._remainder(case, registers[self._result_register])]
+        return [*found, *self._result(case, registers[self._result_register])]
 
     def _ended(self, case: Case, ending: Exit) -> Breach:
         if ending.kind == UNSUPPORTED:
@@ -157,6 +176,8 @@ class CopyCheck:
         if case.fault_side and self._is_injected(case, address):
             text = "no entry in the exception table for this instruction"
             return Breach(WRONG_REMAINDER, case, text, pc=ending.pc, place=address)
+        if STACK_START - _BELOW_STACK <= address < STACK_START:
+            return Breach(OVERFLOW, case, f"needs more than {STACK_SIZE >> 10} KiB of stack", pc=ending.pc)
         if not ARENA <= address < ARENA_END:
             verb = "writes to" if ending.is_write else "reads"
             return Breach(STRAY, case, f"{verb} {address:#x}, which is not mapped", 0, address, ending.pc)
@@ -175,7 +196,7 @@ class CopyCheck:
         return limit <= address < limit + 64
 
     def _state(self, case: Case, registers: Mapping[str, int]) -> Iterator[Breach]:
-        for name in PRESERVED:
+        for name in self._kept:
             if registers[name] != NOISE_OF[name]:
                 yield Breach(REGISTER, case, f"{name} is changed")
         if registers["rsp"] != STACK_TOP + 8:
@@ -218,7 +239,7 @@ class CopyCheck:
         wrong = [n for n in changed if seen[n] != self._destination[start + n]]
         for kind, places in ((MISSING, missing), (WRONG, wrong)):
             if places:
-                text = _position(places, case.size)
+                text = position(places, case.size)
                 yield Breach(kind, case, text, len(places), case.destination + places[0])
 
     def _result(self, case: Case, result: int) -> Iterator[Breach]:
@@ -230,7 +251,9 @@ class CopyCheck:
             wanted = min(self._string_end(case) - case.source, case.size)
             yield from self._string(case, wanted)
         if result != wanted:
-            yield Breach(RESULT, case, f"returned {_value(result, case)} instead of {_value(wanted or 0, case)}")
+            yield Breach(
+                RESULT, case, f"returned {value_text(result, case)} instead of {value_text(wanted or 0, case)}"
+            )
 
     def _string(self, case: Case, length: int) -> Iterator[Breach]:
         expected = self._source[case.source - SOURCE : case.source - SOURCE + length]
@@ -248,10 +271,10 @@ class CopyCheck:
     def _remainder(self, case: Case, result: int) -> Iterator[Breach]:
         if self.contract.is_string:
             if result != _EFAULT and self._string_end(case) >= case.source + case.fault_at:
-                yield Breach(WRONG_REMAINDER, case, f"returned {_value(result, case)} instead of -EFAULT")
+                yield Breach(WRONG_REMAINDER, case, f"returned {value_text(result, case)} instead of -EFAULT")
             return
         if not 0 < result <= case.size:
-            yield Breach(WRONG_REMAINDER, case, f"returned {_value(result, case)} of {case.size} bytes left")
+            yield Breach(WRONG_REMAINDER, case, f"returned {value_text(result, case)} of {case.size} bytes left")
             return
         copied = case.size - result
         if copied > case.fault_at:
@@ -281,20 +304,3 @@ class CopyCheck:
         if source != self._source:
             return "source"
         return "destination" if destination != self._destination else None
-
-
-def _position(places: list[int], size: int) -> str:
-    first, last = places[0], places[-1]
-    if len(places) == size:
-        return "all"
-    if len(places) < last - first + 1 or (first and last < size - 1):
-        return "scattered"
-    return "the first" if first == 0 else "the last"
-
-
-def _value(value: int, case: Case) -> str:
-    for name, base in (("destination", case.destination), ("source", case.source)):
-        if abs(value - base) <= case.size + 64:
-            return name + (f"{value - base:+d}" if value != base else "")
-    signed = value - (1 << 64) if value >> 63 else value
-    return str(signed) if abs(signed) < 1 << 20 else f"{value:#x}"

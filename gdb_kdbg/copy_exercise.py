@@ -7,9 +7,23 @@ from typing import Callable, Iterable, Mapping, NamedTuple, Optional, Sequence
 
 from . import copy_cases
 from .copy_cases import DESTINATION_END, SOURCE_END, Case
-from .copy_check import BEFORE, MISALIGNED, NO_RETURN, PAST, READS_BEFORE, READS_PAST, SOURCE_WRITTEN, Breach, CopyCheck
+from .copy_check import (
+    BEFORE,
+    MISALIGNED,
+    NO_RETURN,
+    NOT_RUN,
+    OVERFLOW,
+    PAST,
+    READS_BEFORE,
+    READS_PAST,
+    SOURCE_WRITTEN,
+    Breach,
+    CopyCheck,
+)  # fmt: skip
 from .copy_contracts import Contract
-from .copy_report import CopyReport, Findings
+from .copy_culprit import culprit
+from .copy_report import UNDECIDABLE, CopyReport, Findings
+from .copy_unsettled import reads_thread, unsettled
 from .emulation import DESTINATION, RETURNED, SOURCE, Access, Emulator
 from .target import Memory
 from .units import Address, Count
@@ -25,7 +39,7 @@ class Routine(NamedTuple):
     """What is exercised: its name, the memory its code is read from, which of it can be code, and names for it.
 
     `place` names an address, `label` an instruction, which it shows too; `is_aligned` tells whether the instruction at
-    an address needs an aligned operand.
+    an address needs an aligned operand, `is_settled` whether what is at an address is what a running program has there.
     """
 
     name: str
@@ -37,6 +51,7 @@ class Routine(NamedTuple):
     place: Callable[[int], str]
     label: Callable[[int], str]
     is_aligned: Callable[[int], bool]
+    is_settled: Callable[[int], bool] = lambda address: True
 
 
 def exercise(
@@ -101,7 +116,7 @@ class _Exercise:
         breaches = self._check.run(case)
         self._findings.add(case, breaches, is_aligned)
         for breach in breaches:
-            if breach.kind == NO_RETURN:
+            if breach.kind in (NO_RETURN, OVERFLOW):
                 self._endless.add(case.size)
             self._first(breach)
 
@@ -125,11 +140,7 @@ class _Exercise:
 
     def _traced(self, case: Case, accesses: list[Access]) -> Sequence[Access]:
         accesses.clear()
-        is_changed = self._check.prepare(case)
-        ending = self._emulator.call(self._routine.address, self._check.arguments(case))
-        if is_changed or ending.kind != RETURNED:
-            self._check.stray()
-        return accesses if ending.kind == RETURNED else ()
+        return accesses if self._check.call_once(case) == RETURNED else ()
 
     # What a comparison of bytes cannot see: writing back what was there, reading too much of a page that is there,
     # and what faults on a real processor only.
@@ -178,15 +189,34 @@ class _Exercise:
 
     def _report(self) -> CopyReport:
         findings, routine = self._findings, self._routine
+        problems = tuple(self._doubts())
+        verdict = UNDECIDABLE if problems else findings.verdict()
+        breaches = findings.told(self._culprit)
+        notes = tuple(self._notes())
         return CopyReport(
-            routine.name,
-            Address(routine.address),
-            self._contract.name,
-            Count(findings.cases),
-            findings.verdict(),
-            findings.told(self._culprit),
-            tuple(self._notes()),
-        )
+            routine.name, Address(routine.address), self._contract.name, Count(findings.cases), verdict, breaches,
+            notes, problems,
+        )  # fmt: skip
+
+    # Reasons to doubt all that was found; a single breach that stands needs no other.
+    def _doubts(self) -> Iterable[str]:
+        places: set[int] = set()
+        has_thread = False
+        for breach in self._findings.breaches:
+            if breach.kind == NOT_RUN:
+                continue
+            some = unsettled(self._check, breach, self._routine.is_settled)
+            of_thread = not some and reads_thread(self._check, breach)
+            if not some and not of_thread:
+                return
+            places.update(some)
+            has_thread |= of_thread
+        if has_thread:
+            yield "it uses what its thread keeps on the stack, which the emulator does not have"
+        if places:
+            names = sorted({self._routine.place(place) or f"{place:#x}" for place in places})
+            what = f"what it does depends on data that is set when a program starts: {', '.join(names[:4])}"
+            yield f"{what}; the file has only its first value, so try it in a running program"
 
     def _notes(self) -> Iterable[str]:
         kinds = {breach.kind for breach in self._findings.breaches}
@@ -195,7 +225,8 @@ class _Exercise:
         if self._contract.faults and not self._routine.fixups:
             yield "no exception table was found: what it does on a fault was not exercised"
         if self._check.gave_up:
-            yield f"before a fault it may copy nothing though it could, which Linux does not allow: {self._check.gave_up}"
+            case = self._check.gave_up
+            yield f"before a fault it may copy nothing though it could, which Linux does not allow: {case}"
         if self._endless:
             yield f"sizes that did not return were given up: {', '.join(map(str, sorted(self._endless)))}"
         pages = self._emulator.written_pages
@@ -204,19 +235,8 @@ class _Exercise:
             yield f"also writes to data of the target (in the emulator only), in the pages at {', '.join(names[:4])}"
 
     def _culprit(self, breach: Breach) -> tuple[Optional[int], str]:
-        pc = breach.pc or self._writer(breach)
+        pc = culprit(self._check, self._routine.code, breach)
         return (pc, self._routine.label(pc)) if pc else (None, "")
-
-    # The instruction that wrote the byte concerned, found by running the example once more.
-    def _writer(self, breach: Breach) -> int:
-        if not breach.place or breach.case.fault_side:
-            return 0
-        with self._emulator.tracing() as accesses:
-            self._check.prepare(breach.case)
-            self._emulator.call(self._routine.address, self._check.arguments(breach.case))
-        self._check.stray()
-        hits = [a for a in accesses if a.is_write and a.address <= breach.place < a.address + a.size]
-        return (hits[0] if breach.kind in (PAST, BEFORE) else hits[-1]).pc if hits else 0
 
 
 # How far an access goes beyond an area, behind and before it.

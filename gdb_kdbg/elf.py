@@ -12,7 +12,6 @@ import io
 import os
 from functools import cached_property, lru_cache
 from importlib import import_module
-from inspect import signature
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -292,7 +291,8 @@ class ElfFile:
                 machine_arch=self._elf.get_machine_arch(),
             )
             # Every parameter `debug_x_sec` takes the section `.debug_x`; which there are depends on the version.
-            names = [name for name in signature(module.DWARFInfo).parameters if name.endswith("_sec")]
+            code = module.DWARFInfo.__init__.__code__
+            names = [name for name in code.co_varnames[: code.co_argcount] if name.endswith("_sec")]
             sections = {name: self._debug_section(module, f".{name[:-4]}") for name in names}
             info: DWARFInfo = module.DWARFInfo(config, **sections)
             return info

@@ -8,20 +8,21 @@ between pages that are not mapped, so that each access outside of them is seen.
 from __future__ import annotations
 
 import contextlib
+import re
 from dataclasses import dataclass, replace
-from typing import Any, Callable, Iterator, Mapping, NamedTuple, Optional
+from typing import AbstractSet, Any, Callable, Iterator, Mapping, NamedTuple, Optional, Sequence
 
 from .disassembly import decode
-from .errors import KdbgError, MemoryFault
+from .emulated_pages import PAGE, TargetPages, physical, virtual
+from .errors import KdbgError
 from .patience import PATIENCE, Watch
 from .target import Memory
-from .units import ADDRESS_MASK, Address, Size
+from .units import ADDRESS_MASK, Address
 from .unsupported import Unsupported, first_unsupported
 
 # Far from where programs and kernels live, in the lower half, where a kernel expects the user.
 ARENA = 0x6B64_0000_0000
 ARENA_END = ARENA + 0x1000_0000
-PAGE = 4096
 STACK, STACK_SIZE = ARENA + 0x20_0000, 0x1_0000
 THREAD, THREAD_SIZE = ARENA + 0x100_0000, 0x800_0000
 RETURN = ARENA + 0x40_0000
@@ -29,19 +30,19 @@ AREA_SIZE = 0x3_0000
 DESTINATION, SOURCE = ARENA + 0x4_0000, ARENA + 0xC_0000
 STACK_TOP = STACK + STACK_SIZE - 0x1008  # as a call leaves it: 8 below a multiple of 16
 
+# Older ones crash on kernel addresses, or name the wrong instruction of a fault: that would accuse right routines.
+_OLDEST = (2, 1, 4)
 # How long a run may take that is bounded by its instructions.
 _BOUNDED = 60.0
-_PAGES = 4096
-_PIECE = 64
 _LONGEST_INSTRUCTION = 15
-_PHYSICAL_BITS = 52
 
 RETURNED, FAULTED, LEFT, UNSUPPORTED, ENDLESS = "returned", "faulted", "left", "unsupported", "endless"
 PRESERVED = ("rbx", "rbp", "r12", "r13", "r14", "r15")
-READ = (*PRESERVED, "rax", "rcx", "rdx", "rsp", "eflags")
+GENERAL = (
+    *PRESERVED, "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11",
+)  # fmt: skip
 # What the registers hold that are no arguments: values that would show if they were used as such.
-NOISE_OF = {name: 0x5EED_0000_0000_0000 | number << 40 | 0xBAD0 for number, name in enumerate(PRESERVED, 1)}
-_NOISE = {**NOISE_OF, "rax": 0x5EED_ACC0_BAD0_BAD0, "r10": 0x5EED_1010_BAD0_BAD0, "r11": 0x5EED_1111_BAD0_BAD0}
+NOISE_OF = {name: 0x5EED_0000_0000_BAD0 | number << 40 for number, name in enumerate(GENERAL, 1)}
 _RETURN_BYTES = RETURN.to_bytes(8, "little")
 DIRECTION_FLAG = 0x400
 _GS_FS = {"fs_base": "FS_BASE", "gs_base": "GS_BASE"}
@@ -82,22 +83,23 @@ class Emulator:
         Raises KdbgError without unicorn.
         """
         self._unicorn, self._x86 = _library()
-        self._code, self._is_code = code, is_code
-        self._mapped = 0
         self._ending: Optional[Exit] = None
-        self._checked: set[int] = set()
+        self._checked: set[int] = {RETURN}
         self._barriers: dict[int, str] = {}
-        self._is_stale = False
+        self._is_stale = self._is_counting = False
         self._numbers: dict[str, int] = {}
-        self._read_numbers = [self._number(name) for name in READ]
-        # Pages of the target the routine wrote to, in the emulator only: a probe's ring, counters.
-        self.written_pages: set[int] = set()
         self._uc = self._unicorn.Uc(self._unicorn.UC_ARCH_X86, self._unicorn.UC_MODE_64)
+        self._pages = TargetPages(self._unicorn, self._uc, code, is_code)
         for start, size in ((STACK, STACK_SIZE), (RETURN, PAGE), (DESTINATION, AREA_SIZE), (SOURCE, AREA_SIZE)):
             self._uc.mem_map(start, size)
         self._set_up(bases)
         self._pristine = self._uc.context_save()
         self._watch = Watch(self._uc.emu_stop)
+
+    @property
+    def written_pages(self) -> AbstractSet[int]:
+        """Pages of the target the routine wrote to, in the emulator only."""
+        return self._pages.written
 
     def close(self) -> None:
         """End the watch over it."""
@@ -110,19 +112,20 @@ class Emulator:
         self._uc.reg_write(self._number(name), value & ADDRESS_MASK)
 
     def read(self, address: int, size: int) -> bytes:
-        return bytes(self._uc.mem_read(address, size))
+        return bytes(self._uc.mem_read(physical(address), size))
 
     def write(self, address: int, data: bytes) -> None:
-        self._uc.mem_write(address, data)
+        self._uc.mem_write(physical(address), data)
 
-    def registers(self) -> Mapping[str, int]:
-        """Return the registers that a call must or may change, read in one go."""
-        return dict(zip(READ, self._uc.reg_read_batch(self._read_numbers)))
+    def registers(self, names: Sequence[str]) -> Mapping[str, int]:
+        """Return some registers, read in one go."""
+        return dict(zip(names, self._uc.reg_read_batch([self._number(name) for name in names])))
 
     def call(self, entry: int, arguments: Mapping[str, int], limit: int = 0) -> Exit:
         """Call a routine with these registers; `limit` bounds the instructions (slow), else only time does."""
-        values = {**_NOISE, **arguments, "rsp": STACK_TOP, "eflags": 2}
-        self._uc.reg_write_batch([(self._number(name), value & ADDRESS_MASK) for name, value in values.items()])
+        self._uc.context_restore(self._pristine)
+        for name, value in arguments.items():
+            self.set_register(name, value)
         self.write(STACK_TOP, _RETURN_BYTES)
         return self.go_on(entry, limit)
 
@@ -131,6 +134,10 @@ class Emulator:
         self._ending = None
         if pc not in self._checked:
             self._check_block(pc)
+        if limit and not self._is_counting:
+            # What is translated already does not count.
+            self._uc.ctl_flush_tb()
+        self._is_counting = bool(limit)
         self._watch.start(_BOUNDED if limit else PATIENCE)
         try:
             if self._ending is None:
@@ -174,6 +181,18 @@ class Emulator:
             self._uc.hook_del(hook)
             self._uc.ctl_flush_tb()
 
+    @contextlib.contextmanager
+    def following(self) -> Iterator[list[int]]:
+        """List the instructions that the runs within execute, in order."""
+        executed: list[int] = []
+        hook = self._uc.hook_add(self._unicorn.UC_HOOK_CODE, lambda *_: executed.append(self._pc()))
+        self._uc.ctl_flush_tb()
+        try:
+            yield executed
+        finally:
+            self._uc.hook_del(hook)
+            self._uc.ctl_flush_tb()
+
     def _set_up(self, bases: Mapping[str, int]) -> None:
         hooks = self._unicorn
         protected = hooks.UC_HOOK_MEM_READ_PROT | hooks.UC_HOOK_MEM_WRITE_PROT | hooks.UC_HOOK_MEM_FETCH_PROT
@@ -185,6 +204,8 @@ class Emulator:
         for name in _GS_FS:
             # Without thread-local storage of its own a routine gets an empty one; the guard of a frame is 0 then.
             self.set_register(name, bases.get(name) or THREAD + THREAD_SIZE // 2)
+        for name, value in {**NOISE_OF, "rsp": STACK_TOP, "eflags": 2}.items():
+            self.set_register(name, value)
 
     def _number(self, name: str) -> int:
         if name not in self._numbers:
@@ -196,73 +217,32 @@ class Emulator:
 
     def _on_access(self, uc: Any, kind: int, address: int, size: int, value: int, accesses: list[Access]) -> None:
         pc = self.register("rip")
-        accesses.append(Access(pc, _virtual(address), size, kind == self._unicorn.UC_MEM_WRITE))
+        accesses.append(Access(pc, virtual(address), size, kind == self._unicorn.UC_MEM_WRITE))
 
     def _on_fault(self, uc: Any, kind: int, address: int, size: int, value: int, data: object) -> bool:
-        address = _virtual(address)
+        address = virtual(address)
         hooks = self._unicorn
         is_write = kind in (hooks.UC_MEM_WRITE_UNMAPPED, hooks.UC_MEM_WRITE_PROT)
         if THREAD <= address < THREAD + THREAD_SIZE:
-            return self._map(address, None)
+            return self._pages.map(address, None)
         is_fetch = kind in (hooks.UC_MEM_FETCH_UNMAPPED, hooks.UC_MEM_FETCH_PROT)
         is_mapped = kind in (hooks.UC_MEM_WRITE_PROT, hooks.UC_MEM_FETCH_PROT)
-        is_ours = ARENA <= address < ARENA_END or (is_fetch and not self._is_code(address))
-        if not is_ours and self._take(address, is_write, is_mapped):
+        is_ours = ARENA <= address < ARENA_END or (is_fetch and not self._pages.is_code(address))
+        if not is_ours and self._pages.take(address, is_write, is_mapped):
             return True
         self._ending = Exit(LEFT if is_fetch else FAULTED, self._pc(), Address(address), is_write)
         return False
 
-    # Bring in a page of the target. It is mapped read-only first, to learn whether the routine writes there.
-    def _take(self, address: int, is_write: bool, is_mapped: bool) -> bool:
-        page = address // PAGE * PAGE
-        if is_write:
-            self.written_pages.add(page)
-        if is_mapped:
-            self._uc.mem_protect(_physical(page), PAGE, self._unicorn.UC_PROT_ALL)
-            return True
-        content = self._page(page, address)
-        if content is None:
-            return False
-        allowed = self._unicorn.UC_PROT_READ | (self._unicorn.UC_PROT_WRITE if is_write else 0)
-        if self._is_code(page) or self._is_code(page + PAGE - 1) or self._is_code(address):
-            allowed |= self._unicorn.UC_PROT_EXEC
-        return self._map(address, content, allowed)
-
-    # The last page of a file's data is not all there; what the loader puts behind are zeros.
-    def _page(self, page: int, address: int) -> Optional[bytes]:
-        whole = self._piece(page, PAGE)
-        if whole is not None or self._piece(address, 1) is None:
-            return whole
-        return b"".join(self._piece(place, _PIECE) or bytes(_PIECE) for place in range(page, page + PAGE, _PIECE))
-
-    def _piece(self, address: int, size: int) -> Optional[bytes]:
-        try:
-            return self._code.read_memory(Address(address), Size(size))
-        except MemoryFault:
-            return None
-
-    def _map(self, address: int, content: Optional[bytes], allowed: Optional[int] = None) -> bool:
-        page = _physical(address // PAGE * PAGE)
-        self._mapped += 1
-        if self._mapped > _PAGES:
-            return False
-        self._uc.mem_map(page, PAGE)
-        if content:
-            self._uc.mem_write(page, content)
-        if allowed is not None:
-            self._uc.mem_protect(page, PAGE, allowed)
-        return True
-
     def _on_invalid(self, uc: Any, data: object) -> bool:
         pc = self._pc()
-        code = self._bytes_at(pc, 3)
+        code = self._pages.bytes_at(pc, 3)
         if code in _STAC_CLAC or code == _XTEST:
             # Permission for user pages, which are all permitted here; and "no transaction is running".
             if code == _XTEST:
                 self.set_register("eflags", self.register("eflags") | _ZERO_FLAG)
             self.set_register("rip", pc + 3)
             return True
-        decoded = decode(self._bytes_at(pc, _LONGEST_INSTRUCTION), pc, 1)
+        decoded = decode(self._pages.bytes_at(pc, _LONGEST_INSTRUCTION), pc, 1)
         self._ending = Exit(UNSUPPORTED, pc, detail=str(decoded[0]) if decoded else "undecodable bytes")
         return False
 
@@ -280,7 +260,7 @@ class Emulator:
     def _check_block(self, pc: int) -> None:
         self._checked.add(pc)
         # A block of the emulator ends with its page, but for the last instruction.
-        found = first_unsupported(self._bytes_at(pc, PAGE - pc % PAGE + _LONGEST_INSTRUCTION), Address(pc))
+        found = first_unsupported(self._pages.bytes_at(pc, PAGE - pc % PAGE + _LONGEST_INSTRUCTION), Address(pc))
         if found is not None:
             self._unsupported(found)
 
@@ -289,7 +269,7 @@ class Emulator:
         if found.address not in self._barriers:
             self._barriers[found.address] = found.text
             self._is_stale = True
-            place = _physical(found.address)
+            place = physical(found.address)
             self._uc.hook_add(self._unicorn.UC_HOOK_CODE, self._on_barrier, None, place, place)
             self._uc.hook_add(self._unicorn.UC_HOOK_CODE, self._on_barrier, None, found.address, found.address)
 
@@ -298,25 +278,6 @@ class Emulator:
         self._ending = Exit(UNSUPPORTED, place, detail=self._barriers.get(place, ""))
         self._uc.emu_stop()
 
-    def _bytes_at(self, pc: int, size: int) -> bytes:
-        for length in (size, PAGE - pc % PAGE):
-            try:
-                return self._code.read_memory(Address(pc), Size(min(size, length)))
-            except MemoryFault:
-                continue
-        return b""
-
-
-# Without page tables unicorn's processor has 52 address bits; the kernel half's addresses lose their upper ones.
-def _physical(address: int) -> int:
-    return address & (1 << _PHYSICAL_BITS) - 1
-
-
-def _virtual(address: int) -> int:
-    address &= ADDRESS_MASK
-    negative = address >> (_PHYSICAL_BITS - 1) & 1
-    return address | (ADDRESS_MASK ^ (1 << _PHYSICAL_BITS) - 1) if negative else address
-
 
 def _library() -> tuple[Any, Any]:
     try:
@@ -324,4 +285,8 @@ def _library() -> tuple[Any, Any]:
         from unicorn import x86_const
     except ImportError:
         raise KdbgError("unicorn is missing for this python: run scripts/setup, or install it with pip") from None
+    version = getattr(unicorn, "__version__", "0")
+    if tuple(int(part) for part in re.findall(r"\d+", version)[:3]) < _OLDEST:
+        oldest = ".".join(map(str, _OLDEST))
+        raise KdbgError(f"unicorn {version} is too old: {oldest} is the first that tells where it faulted")
     return unicorn, x86_const

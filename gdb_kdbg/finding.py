@@ -25,6 +25,7 @@ class Facts:
     file: Optional[str] = None
     line: Optional[int] = None
     routine: Optional[str] = None
+    exercised: Optional[str] = None
     phase: Optional[str] = None
     tag: Optional[str] = None
     process: Optional[str] = None

@@ -17,6 +17,7 @@ MISSING, WRONG = "bytes missing", "bytes wrong"
 READS_PAST, READS_BEFORE = "reads past the end", "reads before the start"
 REGISTER, STACK, DIRECTION = "register changed", "stack pointer changed", "direction flag set"
 VALUE, REMAINDER = "wrong return value", "wrong remainder"
+OVERFLOW = "stack overflow"
 LEAVES, ENDLESS, UNSUPPORTED = "leaves the routine", "does not return", "unsupported instruction"
 
 
@@ -122,8 +123,11 @@ MISTAKES: tuple[Mistake, ...] = (
     Mistake("string_without_its_end", "strncpy_from_user", MISSING, 1),
 )
 
-# Each dies in its own way; which of two kinds is said does not matter.
-CRASHES: Mapping[str, str] = {"stack_overflow": "memcpy", "traps": "memcpy"}
+# These do not even get wrong.
+CRASHES: tuple[Mistake, ...] = (
+    Mistake("stack_overflow", "memcpy", OVERFLOW, 33, "64 KiB of stack"),
+    Mistake("traps", "memcpy", UNSUPPORTED, 32, "ud2"),
+)
 
 
 @functools.lru_cache(maxsize=None)

@@ -25,7 +25,8 @@ def why(session: Session, options: Namespace) -> WhyReport:
 
     Of a damaged guard or canary the verdict is `caller at fault` (a copy was asked for too much, or to the wrong
     place), `routine at fault` (a copy wrote beyond what was asked), `program at fault` (no copy wrote there) or
-    `undecidable`, with what would decide it.
+    `undecidable`, with what would decide it. The routine of a copy that is accused or suspect is exercised in an
+    emulator, at that very size and alignment, and what it does there is added.
 
     Of a call that went nowhere it names the call, the slot it went through (GOT, PLT, vtable, a table of pointers), the
     relocation of that slot and the function it should have reached, and says how far the file is relocated. Explained

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import cached_property
 from typing import Mapping, Optional, Sequence, Union
 
@@ -19,7 +18,6 @@ from .notes import MappedFile, Thread
 from .objfiles import Found, find_files
 from .unwind import unwind
 
-_ET_CORE = (4).to_bytes(2, "little")
 _ALIASES = {"pc": "rip", "sp": "rsp", "fp": "rbp"}
 
 
@@ -143,17 +141,6 @@ class CoreTarget:
             if found is not None:
                 return found
         return None
-
-
-def is_core(path: str) -> bool:
-    """Tell from its first bytes whether a file is an ELF core dump of this byte order."""
-    try:
-        # Opening a pipe would wait for its writer.
-        with open(path if os.path.isfile(path) else os.devnull, "rb") as stream:
-            head = stream.read(18)
-    except OSError:
-        return False
-    return head[:4] == b"\x7fELF" and head[16:18] == _ET_CORE
 
 
 def _is_guest(found: Sequence[Note]) -> bool:

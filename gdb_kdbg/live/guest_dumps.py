@@ -7,13 +7,15 @@ a mapping short it shows zeros or the contents of the ELF file as if they were m
 from __future__ import annotations
 
 import re
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
 
 import gdb
 
-from ..dumps.core import CoreTarget
 from ..elf import open_elf
 from .target import GdbTarget
+
+if TYPE_CHECKING:
+    from ..dumps.core import CoreTarget
 
 _CORE_FILE = re.compile(r"core dump file:\s*`(.*)', file type")
 
@@ -42,4 +44,6 @@ class GuestDumps:
 def _opened(path: str, thread: int, files: tuple[str, ...]) -> Optional[CoreTarget]:
     if not any(note.owner == "QEMU" for note in open_elf(path).notes()):
         return None
+    from ..dumps.core import CoreTarget
+
     return CoreTarget.open(path, files).select(thread - 1)

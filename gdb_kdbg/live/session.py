@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Callable, Mapping, Optional
+from typing import TYPE_CHECKING, Callable, Mapping, Optional
 
 import gdb
 
 from ..errors import KdbgError, NotSupported
-from ..file_target import FileTarget
-from ..ranges import Range
-from ..ring_layout import parse_wish
-from ..scene import Note, Scene
 from ..session import Guards
-from ..syscalls import EXIT, SystemCallChecker, find_path
 from ..target import LiveTarget, Target
 from ..units import Address
-from ..vtable_words import VtablePointer
-from .fat_pointers import vtable_pointer
 from .guest_dumps import GuestDumps
-from .objfiles import loaded_objfiles
 from .settings import setting_values
-from .stops import Armed, readable
 from .target import GdbTarget, evaluate
+
+# What not every command needs is imported where it is used: a first command is to take no longer than the others.
+if TYPE_CHECKING:
+    from ..ranges import Range
+    from ..scene import Note, Scene
+    from ..vtable_words import VtablePointer
+    from .stops import Armed
 
 
 class GdbSession:
@@ -29,7 +27,7 @@ class GdbSession:
 
     def __init__(self) -> None:
         self._target = GdbTarget()
-        self._armed = Armed(self._target)
+        self._armed: Optional[Armed] = None
         self._dumps = GuestDumps()
         self.guards = Guards()
         self.note: Optional[Note] = None
@@ -45,6 +43,9 @@ class GdbSession:
         """The target, or GDB's files where no program runs."""
         if gdb.selected_thread() is not None:
             return self.target
+        from ..file_target import FileTarget
+        from .objfiles import loaded_objfiles
+
         return FileTarget(loaded_objfiles())
 
     @property
@@ -67,42 +68,60 @@ class GdbSession:
         return evaluate(expression)
 
     def vtable_pointer(self, expression: str) -> VtablePointer:
+        from .fat_pointers import vtable_pointer
+
         return vtable_pointer(expression)
 
     def scene(self) -> Scene:
         """The scene of the current stop, with what kdbg noted when it stopped the target."""
+        from ..scene import Scene
+
         return Scene(self.target, self.settings, self.guards, self.note)
 
     def _scene(self) -> Scene:
+        from ..scene import Scene
+
         # While a breakpoint decides whether to stop, GDB still calls the thread running.
         return Scene(self._target, self.settings, self.guards, self.note)
 
     def watch(self, what: str, range: Range, any_process: bool) -> str:
+        from .stops import readable
+
         self.live_target()
         readable(self._target, range)
-        return self._guarded(lambda: self._armed.watch(what, range, any_process, self._scene, self._report))
+        return self._guarded(lambda: self._arms().watch(what, range, any_process, self._scene, self._report))
 
     def check_system_calls(self, entry: str, exit: str) -> str:
-        target = self.live_target()
-        if self._armed.has_checks():
+        from ..ring_layout import parse_wish
+        from ..syscalls import EXIT, SystemCallChecker, find_path
+
+        target, armed = self.live_target(), self._arms()
+        if armed.has_checks():
             raise KdbgError("the guard is checked around system calls already (kdbg canary --off ends it)")
         index = target.symbol(parse_wish(self.settings["ring-layout"]).index)
         checker = SystemCallChecker(self.guards, index.address if index else None)
         checker.check(target, EXIT)
         if target.kind != "system emulator" and not entry:
-            return self._guarded(lambda: self._armed.check_native(checker, self._report))
+            return self._guarded(lambda: armed.check_native(checker, self._report))
         path = find_path(target, entry, exit)
-        return self._guarded(lambda: f"{self._armed.check_path(path, checker, self._report)} ({path.owner})")
+        return self._guarded(lambda: f"{armed.check_path(path, checker, self._report)} ({path.owner})")
 
     def disarm(self) -> int:
-        return self._armed.disarm()
+        return self._armed.disarm() if self._armed else 0
 
     def armed(self) -> tuple[str, ...]:
-        return self._armed.describe()
+        return self._armed.describe() if self._armed else ()
+
+    def _arms(self) -> Armed:
+        from .stops import Armed
+
+        self._armed = self._armed or Armed(self._target)
+        return self._armed
 
     def stopped(self) -> bool:
         """Take note of a stop; return whether kdbg has a story to tell of it."""
-        self._armed.stopped()
+        if self._armed:
+            self._armed.stopped()
         pending, self._pending = self._pending, False
         return pending
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import Mapping, NoReturn, Optional, Sequence
+from typing import TYPE_CHECKING, Mapping, NoReturn, Optional, Sequence
 
-from ..dumps.core import CoreTarget, is_core
 from ..errors import KdbgError, NotSupported, SymbolNotFound, TargetUnavailable
-from ..file_target import FileTarget
 from ..ranges import Range
 from ..registry import SETTINGS
-from ..scene import Scene
 from ..session import Guards
 from ..target import LiveTarget, Objfile, Target
 from ..units import Address, address
 from ..vtable_words import ADDRESS, VtablePointer
+
+# Cores, files, scenes: a command needs one of them, and each takes its time to import.
+if TYPE_CHECKING:
+    from ..scene import Scene
 
 
 class OfflineSession:
@@ -22,7 +24,7 @@ class OfflineSession:
 
     def __init__(self, core: Optional[str], files: Sequence[str], settings: Mapping[str, str]) -> None:
         core, files = (core, files) if core else _core_among(files)
-        self._target = CoreTarget.open(core, files) if core else None
+        self._target = _core(core, files) if core else None
         self._files = tuple(files)
         self._settings = {setting.name: settings.get(setting.name, setting.default) for setting in SETTINGS}
         self.guards = Guards()
@@ -36,6 +38,8 @@ class OfflineSession:
     def files_target(self) -> Target:
         """The core dump, or the files that were named."""
         if self._target is None and self._files:
+            from ..file_target import FileTarget
+
             return FileTarget([Objfile(path, 0) for path in self._files])
         return self.target
 
@@ -44,6 +48,8 @@ class OfflineSession:
         return self._settings
 
     def scene(self) -> Scene:
+        from ..scene import Scene
+
         return Scene(self.target, self.settings, self.guards)
 
     def progress(self, text: str) -> None:
@@ -94,8 +100,18 @@ class OfflineSession:
 
 # A core dump needs no option of its own if its name is given with the others.
 def _core_among(files: Sequence[str]) -> tuple[Optional[str], Sequence[str]]:
-    core = next((path for path in files if is_core(path)), None)
+    core = next((path for path in files if _is_core(path)), None)
     return core, [path for path in files if path != core]
+
+
+# By its first bytes: an ELF file of type ET_CORE. Opening a pipe would wait for its writer.
+def _is_core(path: str) -> bool:
+    try:
+        with open(path if os.path.isfile(path) else os.devnull, "rb") as stream:
+            head = stream.read(18)
+    except OSError:
+        return False
+    return head[:4] == b"\x7fELF" and head[16:18] == b"\4\0"
 
 
 def _split(text: str) -> tuple[str, str, str]:
@@ -108,3 +124,9 @@ def _split(text: str) -> tuple[str, str, str]:
 
 def _needs_live() -> NoReturn:
     raise NotSupported("a core dump cannot be changed or run: this needs a live target in GDB")
+
+
+def _core(path: str, files: Sequence[str]) -> Target:
+    from ..dumps.core import CoreTarget
+
+    return CoreTarget.open(path, files)

@@ -79,7 +79,7 @@ def _facts(facts: Facts, dossier: Dossier) -> Markup:
         ("Victim", _victim(facts)),
         ("Routine", " ".join(filter(None, (facts.routine, f"({facts.phase})" if facts.phase else "")))),
         # What the emulator says of the routine, where it was asked.
-        ("Exercised", getattr(facts, "exercised", None)),
+        ("Exercised", facts.exercised),
         ("Caller", facts.caller),
         ("Function", facts.function),
         ("Source line", place(facts.file, facts.line)),

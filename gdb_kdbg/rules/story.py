@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Optional
 
 from ..copies import CALLER, PROGRAM, ROUTINE, Attribution, Victim
@@ -22,16 +23,24 @@ def finding_of(
     attribution: Attribution,
     evidence: tuple[str, ...],
     writer: Optional[Writer],
+    may_exercise: bool = True,
 ) -> Finding:
-    """Tell the story of a damaged range."""
-    facts = _facts(scene, victim, attribution, writer)
+    """Tell the story of a damaged range, after exercising the routine that is accused or suspect."""
+    # The emulator is imported where there is something to explain only.
+    from .exercised import Exercised, exercised
+
+    outcome = exercised(scene, victim, attribution, writer) if may_exercise else Exercised(attribution)
+    attribution = outcome.attribution
+    facts = replace(_facts(scene, victim, attribution, writer, outcome.routine), exercised=outcome.verdict)
     return Finding(
         _summary(facts, attribution, victim), rule, attribution.confidence,
-        (*evidence, *attribution.evidence), _next(scene, facts, victim), facts,
+        (*evidence, *attribution.evidence), _next(scene, facts, victim, outcome.commands), facts,
     )  # fmt: skip
 
 
-def _facts(scene: Scene, victim: Victim, attribution: Attribution, writer: Optional[Writer]) -> Facts:
+def _facts(
+    scene: Scene, victim: Victim, attribution: Attribution, writer: Optional[Writer], called: Optional[str]
+) -> Facts:
     record, process = attribution.record, scene.process
     function, file, line = _writing_place(record, writer)
     return Facts(
@@ -44,7 +53,7 @@ def _facts(scene: Scene, victim: Victim, attribution: Attribution, writer: Optio
         caller=record.caller if record else None,
         file=record.file if record else file,
         line=record.line if record else line,
-        routine=_routine(scene, record, writer),
+        routine=_routine(scene, record, writer, called),
         phase=writer.phase if writer and record else None,
         tag=record.context if record else None,
         process=process.name if process and process.name else None,
@@ -70,10 +79,12 @@ def _word(data: Optional[bytes]) -> Optional[Word]:
     return Word(int.from_bytes(data, "little")) if data and len(data) <= 8 else None
 
 
-def _routine(scene: Scene, record: Optional[RingRecord], writer: Optional[Writer]) -> Optional[str]:
+def _routine(
+    scene: Scene, record: Optional[RingRecord], writer: Optional[Writer], called: Optional[str]
+) -> Optional[str]:
     if record is None:
         return None
-    return writer.routine if writer else called_routine(scene.target, record.return_address)
+    return writer.routine if writer else called or called_routine(scene.target, record.return_address)
 
 
 def _system_call(scene: Scene, record: Optional[RingRecord], writer: Optional[Writer]) -> Optional[str]:
@@ -111,16 +122,16 @@ def _tag(facts: Facts) -> str:
     return f", {facts.tag}" if facts.tag else ""
 
 
-def _next(scene: Scene, facts: Facts, victim: Victim) -> tuple[str, ...]:
+def _next(scene: Scene, facts: Facts, victim: Victim, check: tuple[str, ...]) -> tuple[str, ...]:
     around = f"kdbg ring --around {victim.range.start:#x}"
     if facts.verdict == ROUTINE and facts.routine:
-        return (f"disassemble {facts.routine}", around)
+        return (*check, f"disassemble {facts.routine}", around)
     if facts.verdict == CALLER and facts.file:
         return (f"list {facts.file}:{facts.line}", around)
     if facts.verdict == PROGRAM:
         return ("backtrace", "kdbg canary --frames")
     what = "guard" if victim.name == "guard" else f"{victim.range.start:#x},{victim.range.size}"
-    again = (f"kdbg watch {what}, then run it again", "kdbg canary --syscalls, then run it again")
+    again = (f"kdbg watch {what}, then run it again", "kdbg canary --syscalls, then run it again", *check)
     return (*again, around) if scene.ring else again
 
 

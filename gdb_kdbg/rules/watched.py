@@ -27,8 +27,9 @@ def watched_write(scene: Scene) -> Optional[Finding]:
     if writer is None:
         return Finding(f"{watched.what} was written", RULE, CERTAIN, change, ("backtrace",), _facts(watched))
     attribution = attribute_writer(writer, victim)
-    finding = finding_of(scene, RULE, victim, attribution, change, writer)
-    if attribution.verdict not in (CALLER, PROGRAM):
+    is_plain = attribution.verdict in (CALLER, PROGRAM)
+    finding = finding_of(scene, RULE, victim, attribution, change, writer, may_exercise=not is_plain)
+    if not is_plain:
         return finding
     facts = replace(finding.facts, verdict=None)
     return replace(finding, facts=facts, summary=_plain_summary(watched, facts), next=("backtrace",))

@@ -12,13 +12,17 @@ from support import KernelBuilder
 
 GUARD = {"victim": "guard", "process": "runtime", "pid": 4242}
 EXPECTED: dict[str, dict[str, Any]] = {
-    "double_copy": {**GUARD, "verdict": "routine at fault", "asked": 4, "wrote": 8, "routine": "ucopy_double"},
-    "wrong_size": {**GUARD, "verdict": "caller at fault", "asked": 8, "wrote": 8, "tag": "ioctl:TIOCGPGRP"},
-    "wild_copy": {**GUARD, "verdict": "caller at fault", "asked": 8, "tag": "ioctl:TIOCGWINSZ"},
+    "double_copy": {**GUARD, "verdict": "routine at fault", "asked": 4, "wrote": 8, "routine": "ucopy_double",
+                    "exercised": "breaks"},
+    "wrong_size": {**GUARD, "verdict": "caller at fault", "asked": 8, "wrote": 8, "tag": "ioctl:TIOCGPGRP",
+                   "exercised": "conforms"},
+    "wild_copy": {**GUARD, "verdict": "caller at fault", "asked": 8, "tag": "ioctl:TIOCGWINSZ",
+                  "exercised": "conforms"},
     "user_overflow": {**GUARD, "verdict": "program at fault"},
     "stack_overflow": {"verdict": "program at fault", "victim": "canary of overrun"},
-    "long_copy": {"verdict": "caller at fault", "victim": "canary of fill", "asked": 32, "tag": "read:buffer"},
-}
+    "long_copy": {"verdict": "caller at fault", "victim": "canary of fill", "asked": 32, "tag": "read:buffer",
+                  "exercised": "conforms"},
+}  # fmt: skip
 ON_GUARD = ("double_copy", "wrong_size", "wild_copy", "user_overflow")
 BUILDS = ((1, 1), (0, 1), (1, 0), (0, 0))
 BUILD_NAMES = ("dwarf", "g0", "no-sizes", "g0-no-sizes")

@@ -14,14 +14,17 @@ EXPECTED: dict[str, dict[str, Any]] = {
     "double_copy": {
         "verdict": "routine at fault", "asked": 4, "wrote": 8, "routine": "ucopy_double", "tag": "ioctl:TIOCGPGRP",
         "process": "editor", "pid": 3, "system_call": "ioctl", "victim": "guard", "destination": "0x410024",
+        "exercised": "breaks",
     },
     "wrong_size": {
         "verdict": "caller at fault", "asked": 8, "wrote": 8, "routine": "ucopy", "tag": "ioctl:TIOCGPGRP",
         "process": "editor", "pid": 3, "system_call": "ioctl", "victim": "guard", "destination": "0x410024",
+        "exercised": "conforms",
     },
     "wild_copy": {
         "verdict": "caller at fault", "asked": 8, "wrote": 8, "routine": "ucopy", "tag": "ioctl:TIOCGWINSZ",
         "process": "editor", "pid": 3, "system_call": "ioctl", "victim": "guard", "destination": "0x410028",
+        "exercised": "conforms",
     },
     "user_overflow": {"verdict": "program at fault", "process": "editor", "pid": 3, "victim": "guard"},
 }  # fmt: skip

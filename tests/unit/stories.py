@@ -33,6 +33,7 @@ DOUBLED = bytes.fromhex(
     "31c0"  #   +10 xor eax, eax
     "c3"  #     +12 ret
 )
+RIGHT = bytes.fromhex("4889d1f3a431c0c3")  # mov rcx, rdx; rep movsb; xor eax, eax; ret
 AGAIN = ROUTINE + 8  # the second rep movsb
 CALL = bytes.fromhex("e8fbefffff")  # call from CALLER + 0 to ROUTINE
 RETURN = CALLER + len(CALL)
@@ -54,6 +55,7 @@ class Kernel(FakeTarget):
         self.place("copy_to_user", ROUTINE, 0x100, "copy.S", 40)
         self.place("tty_ioctl", CALLER, 0x100, "tty.c", 77)
         self.place("main", USER_TEXT, 0x100, "main.c", 12)
+        self.define("copy_to_user", ROUTINE, len(DOUBLED))
         self.labels["copy_to_user_small"] = ROUTINE + 5
         self.set_guard(GOOD)
         self._lay_ring()
