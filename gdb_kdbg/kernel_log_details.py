@@ -87,10 +87,10 @@ def access_of(report: Report) -> Optional[Access]:
             kind = "write" if "rite" in found[1] else "read"
             return Access(kind, Address(int(address, 16)) if address else None, Size(int(size)) if size else None)
     address_found = next((m for line in text[:12] if (m := _AT.search(line))), None)
-    return Access(_kind(text), Address(int(address_found[1], 16))) if address_found else None
+    return Access(_kind(report.lines), Address(int(address_found[1], 16))) if address_found else None
 
 
-def _kind(lines: list[str]) -> str:
+def _kind(lines: Sequence[str]) -> str:
     for line in lines[:30]:
         found = (
             _ERROR_CODE.search(line)
