@@ -172,7 +172,9 @@ def _loop(stack: Sequence[Frame], dumped: Sequence[Sequence[Frame]]) -> Verdict:
         name = _looping(_reliable(frames))
         if name:
             return Verdict(call_name(name), frames)
-    return _first(_reliable(stacks[0]), stacks[0]) if stacks else Verdict("", stack)
+    if stacks or not dumped:
+        return _first(_reliable(stacks[0]), stacks[0]) if stacks else Verdict("", stack)
+    return Verdict(_looping(_reliable(dumped[0])), dumped[0])
 
 
 def _dumped(report: Report, below: bool) -> Iterator[Sequence[Frame]]:
