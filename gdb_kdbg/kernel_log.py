@@ -238,7 +238,8 @@ class _Reader:
 def _goes_on(report: _Open, kind: Kind) -> bool:
     if kind.then == "end" or kind.then == "panic":
         return True
-    return kind.then == "same" and not report.has_stack
+    led = kind.pick == "warning" and report.kind is not None and report.kind.then == "lead"
+    return (kind.then == "same" or led) and not report.has_stack
 
 
 def _candidates(block: str) -> Iterator[int]:

@@ -19,7 +19,8 @@ class Kind(NamedTuple):
     """A kind of report; `pick` names the rule that finds the guilty function.
 
     `then` is "same" if the head may go on with a report that has no stack yet, "panic" or "end" if it ends the report
-    before it (after "end" none begins once there was a crash), and "stack" if it is a report only with a stack below.
+    before it (after "end" none begins once there was a crash), "lead" if a warning may follow that belongs to it, and
+    "stack" if it is a report only with a stack below.
     """
 
     pattern: re.Pattern[str]

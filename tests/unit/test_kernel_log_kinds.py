@@ -371,6 +371,25 @@ def test_warnings_of_helpers_are_their_callers(place: str, named: str, title: st
     assert told(warning(place, named, named, "eat_pie", "vfs_read")) == (title, kind, "eat_pie")
 
 
+def test_what_is_said_before_a_warning_belongs_to_it() -> None:
+    lines = report(
+        "------------[ cut here ]------------",
+        'memcpy: detected field-spanning write (size 16) of single field "pie->crust" at fs/oven.c:12 (size 8)',
+        "WARNING: CPU: 0 PID: 7 at fs/oven.c:12 bake_pie+0x1/0x2",
+        WHO,
+        "RIP: 0010:bake_pie+0x1/0x2",
+        REGISTERS,
+        trace(*BAKE[1:]),
+        TAIL,
+    )
+    (crash,) = crashes_in(lines)
+    assert told(crash) == ("WARNING in bake_pie", "WARNING", "bake_pie")
+    assert crash.headline.startswith("memcpy: detected field-spanning write")
+    lines[1] = "list_del corruption. prev->next should be ffff888012345678, but was ffff888012345679"
+    (crash,) = crashes_in(lines)
+    assert told(crash) == ("BUG: corrupted list in bake_pie", "MEMORY_SAFETY_BUG", "bake_pie")
+
+
 @pytest.mark.parametrize(
     ("text", "title", "guilty"),
     [
@@ -404,7 +423,7 @@ def test_a_report_without_a_stack_says_so() -> None:
 
 def test_every_kind_has_a_rule() -> None:
     assert {kind.pick for kind in kinds()} <= RULES.keys()
-    assert {kind.then for kind in kinds()} <= {"", "same", "end", "panic", "stack"}
+    assert {kind.then for kind in kinds()} <= {"", "same", "end", "panic", "lead", "stack"}
 
 
 @pytest.mark.parametrize(
