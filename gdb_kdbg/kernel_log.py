@@ -122,6 +122,8 @@ class _Reader:
 
     def read(self, block: str) -> Iterator[Crash]:
         place = 0
+        if "\r" in block:
+            block = block.replace("\r", "")
         for start in _candidates(block):
             yield from self._stretch(block, place, start)
             end = block.find("\n", start)

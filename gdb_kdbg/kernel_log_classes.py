@@ -109,7 +109,8 @@ SERVING = {
     r"trace_event_\w+|ftrace_\w+|preempt_count_\w+|preempt_schedule\w*",
     "schedule": r"schedule(?:_preempt_\w+|_timeout\w*|_debug|_hrtimeout\w*|_idle)?|io_schedule\w*|context_switch|"
     r"switch_to\w*|preempt_schedule\w*|cond_resched\w*|io_cond_\w+",
-    "entries": r"entry_\w+|do_syscall_\w+|do_fast_syscall_\w+|ret_from_\w+|ret_fast_syscall|tracesys\w*|sysenter\w*|"
+    "entries": r"new_thread_handler|start_kernel_proc|fork_handler|"
+    r"entry_\w+|do_syscall_\w+|do_fast_syscall_\w+|ret_from_\w+|ret_fast_syscall|tracesys\w*|sysenter\w*|"
     r"system_call\w*|x64_sys_call|ia32_sys_call|invoke_syscall\w*|syscall_handler|stext|text|null|"
     r"kernel_text\w*|retint_\w+|asm_call_\w+",
     "arithmetic": r"(?:set_normalized_)?timespec\w*|ns_to_\w+|jiffies_\w+|[nmu]secs_to_\w+|ktime_\w+|timeval_\w+"

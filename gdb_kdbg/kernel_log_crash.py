@@ -105,7 +105,7 @@ def _safe(text: str, limit: int = 240) -> str:
 
 
 def _what(line: str) -> str:
-    for mark in ("not syncing: ", "UBSAN: ", "KMSAN: ", "WARNING: ", "BUG: "):
+    for mark in ("not syncing: ", "ernel panic: ", "ernel Panic: ", "UBSAN: ", "KMSAN: ", "WARNING: ", "BUG: "):
         if mark in line:
             line = line.split(mark, 1)[1]
             break
