@@ -11,7 +11,7 @@ from .kernel_log_kinds import HEAD_LIMIT, Kind
 from .kernel_log_picks import Verdict, verdict
 from .kernel_log_records import Access, Crash, Frame, NameOf
 from .kernel_log_report import Report
-from .units import Count, safe_text
+from .units import NAME_LIMIT, Count, safe_text
 
 _NUMBERS = (
     (re.compile(r"0x[0-9a-f]+|\b[0-9a-f]{8,16}\b"), "ADDR"),
@@ -55,7 +55,7 @@ def crash_from(
     return Crash(
         title=text,
         type=_filled_type(type_, found, text, access),
-        guilty=guilty.name,
+        guilty=_safe(guilty.name, NAME_LIMIT),
         guilty_file=guilty.file or _named_file(found),
         headline=_safe(lines[head]),
         task=task,

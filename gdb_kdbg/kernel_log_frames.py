@@ -21,7 +21,7 @@ _FRAME = re.compile(
     r"(?:\[(?P<second>[0-9a-f]{8,16})\]\s{0,8})?"
     r"(?P<doubt>\? )?\s{0,8}\(?"
     rf"(?P<name>{_NAME})\+0x(?P<offset>[0-9a-f]{{1,16}})/0x(?P<size>[0-9a-f]{{1,16}})\)?"
-    r"(?: \[(?P<module>[^\]\s]{1,100})[^\]]{0,60}\])?"
+    r"(?: \[(?P<module>[!-Z\\^-~]{1,100})[^\]]{0,60}\])?"
     r"(?P<rest>.{0,400})"
 )
 # What nearly all frames look like: found in a third of the time.
@@ -35,7 +35,7 @@ _INLINE = re.compile(
 _ARM = re.compile(
     rf"\s{{0,40}}(?:\[<(?P<address>[0-9a-f]{{8,16}})>\] )?\(?{_NAME}\)? from (?:\[<(?P<caller>[0-9a-f]{{8,16}})>\] )?"
     rf"\(?(?P<name>{_NAME})\+0x(?P<offset>[0-9a-f]{{1,8}})/0x(?P<size>[0-9a-f]{{1,8}})\)?"
-    r"(?: \[(?P<module>[^\]\s]{1,100})\])?(?P<rest>.{0,400})"
+    r"(?: \[(?P<module>[!-Z\\^-~]{1,100})\])?(?P<rest>.{0,400})"
 )
 _BARE = re.compile(
     r"\s{0,40}(?:<[A-Z]{2,8}>\s{0,8})?"
