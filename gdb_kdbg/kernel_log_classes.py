@@ -119,4 +119,7 @@ SERVING = {
     "messages": r"sg_(?:init|set|next|assign|miter|copy|pcopy|virt|page)\w*|nla_(?:put|reserve|append)\w*|nlmsg_put\w*",
     "owners": r"usb_(?:get|put)_(?:dev|intf)|(?:dev|netdev|in_dev|in6_dev)_(?:hold|put)|module_put|try_module_get"
     r"|device_(?:find|for_each|link|pm|match|lock|unlock|shutdown)\w*|driver_(?:find|for_each|attach|detach|unregister)\w*",
+    "checks": r"call_rcu\w*|\w*assert_?\w*(?:locked|held)\w*|sock_owned_by_me|skb_warn_bad_offload|skb_checksum_help"
+    r"|try_(?:grab|get)_(?:page|folio|compound_head)\w*|kset_\w+|ex_handler_\w+|fixup_exception|(?:native_)?(?:rd|wr)msr\w*"
+    r"|native_(?:read|write)_msr\w*",
 }
