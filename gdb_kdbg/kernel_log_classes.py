@@ -122,4 +122,7 @@ SERVING = {
     "checks": r"call_rcu\w*|\w*assert_?\w*(?:locked|held)\w*|sock_owned_by_me|skb_warn_bad_offload|skb_checksum_help"
     r"|try_(?:grab|get)_(?:page|folio|compound_head)\w*|kset_\w+|ex_handler_\w+|fixup_exception|(?:native_)?(?:rd|wr)msr\w*"
     r"|native_(?:read|write)_msr\w*",
+    "copies": r"rep_(?:movs|stos)\w*|pi_(?:mem|str|clear|copy)\w+|arch_(?:copy|clear)\w*|do_csum\w*"
+    r"|(?:ip|tcpudp|udp|tcp)\w*_csum\w*"
+    r"|skb_set_owner\w*|sock_(?:wfree|rfree|efree|ofree|wmalloc|omalloc)\w*|skb_orphan\w*",
 }
