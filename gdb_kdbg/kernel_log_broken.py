@@ -57,6 +57,12 @@ BROKEN: tuple[tuple[str, ...], ...] = (
         "any",
     ),
     (
+        r"VFS: Close: file count is (?:0|zero)",
+        "VFS: Close: file count is zero (use-after-free)",
+        "DoS",
+        "none",
+    ),
+    (
         "VFS: Busy inodes after unmount",
         "VFS: Busy inodes after unmount (use-after-free)",
         "DoS",
@@ -132,7 +138,7 @@ BROKEN: tuple[tuple[str, ...], ...] = (
         "panic",
     ),
     (
-        r"[Kk]ernel [Pp]anic[:,]? \S|[Kk]ernel [Pp]anic!",
+        r"^[Kk]ernel [Pp]anic(?:[:,] \S|!)",
         "kernel panic: {what}",
         "DoS",
         "message",

@@ -25,8 +25,6 @@ _RELEASED = re.compile(
     r"^\s{0,8}\[<[0-9a-f]{8,16}>\] ([A-Za-z_$.][^\s+]{0,511})\+0x|is trying to release lock .{0,80} at:$"
 )
 _HELD = re.compile(r"\s{0,8}#\d{1,4}: ")
-
-
 _MAKES = re.compile(r"alloc|^_*(?:skb_(?:clone|copy)|pskb_|sk_clone|sk_prot|build_skb|kmemleak|create_object)")
 
 
@@ -50,7 +48,7 @@ def verdict(kind: Kind, found: re.Match[str], report: Report, warned: bool = Fal
     if warned and named:
         below = [place for place, frame in enumerate(stack) if frame.reliable and plain(frame.function) == named]
         return _first(_reliable(stack[below[0] + 1 :] if below else stack), stack)
-    return _RULES[kind.pick](report, stack, named)
+    return RULES[kind.pick](report, stack, named)
 
 
 def main_stack(report: Report) -> Sequence[Frame]:
@@ -136,12 +134,11 @@ def _from_order(report: Report, stack: Sequence[Frame], named: str) -> Verdict:
 
 def _from_leak(report: Report, stack: Sequence[Frame], named: str) -> Verdict:
     trace = next(report.traces("dump", "trace", "head"), stack)
-    return _first(_reliable(trace), trace, makes)
+    return _first(_reliable(trace), trace, _makes)
 
 
 # A leak is the mistake of who asked for an object, not of the functions that only make one.
-def makes(name: str) -> bool:
-    """Tell whether a function makes objects for others."""
+def _makes(name: str) -> bool:
     return never_guilty(name) or _MAKES.search(name) is not None
 
 
@@ -172,7 +169,9 @@ def _loop(stack: Sequence[Frame], dumped: Sequence[Sequence[Frame]]) -> Verdict:
         name = _looping(_reliable(frames))
         if name:
             return Verdict(call_name(name), frames)
-    return _first(_reliable(stacks[0]), stacks[0]) if stacks else Verdict("", stack)
+    if stacks or not dumped:
+        return _first(_reliable(stacks[0]), stacks[0]) if stacks else Verdict("", stack)
+    return Verdict(_looping(_reliable(dumped[0])), dumped[0])
 
 
 def _dumped(report: Report, below: bool) -> Iterator[Sequence[Frame]]:
@@ -230,7 +229,7 @@ def _from_rust(report: Report, stack: Sequence[Frame], named: str) -> Verdict:
     return _first([name for name in names if "panick" not in name and "rust_begin_unwind" not in name], stack)
 
 
-_RULES = {
+RULES = {
     "named": _from_named,
     "warning": _from_named,
     "fault": _from_fault,
