@@ -11,7 +11,7 @@ from typing import Callable, Iterator, Sequence
 
 from gdb_kdbg.kernel_log import crashes_in_blocks
 
-from .figures import Figure
+from .figures import Figure, Skipped
 
 _MEGABYTES = 16
 _BLOCK = 1 << 18
@@ -38,7 +38,7 @@ Call Trace:
 _REGISTERS = "\n".join("RAX: 0000000000000000 RBX: ffff888012345678 RCX: 1ffff92000024fca" for _ in range(6))
 
 
-def measure(rounds: int = 3) -> Sequence[Figure]:
+def measure(rounds: int, skipped: Skipped) -> Sequence[Figure]:
     """Return the figures: a log with one report in ten thousand lines, and one that is nothing but reports."""
     figures = []
     for name, lines_between in (("rare reports", 10_000), ("reports only", 0)):

@@ -146,6 +146,8 @@ class _GdbCommand(gdb.Command):
             return gdb.COMPLETE_EXPRESSION
         if not text.rsplit(" ", 1)[-1].startswith("-") and any(a.kind == "routine" for a in self._command.arguments):
             return gdb.COMPLETE_SYMBOL
+        if not text.rsplit(" ", 1)[-1].startswith("-") and any(a.kind == "file" for a in self._command.arguments):
+            return gdb.COMPLETE_FILENAME
         names = [os.path.basename(o.filename) for o in gdb.objfiles() if o.filename and o.is_valid()]
         return registry.complete(self._command, text, word, names)
 
