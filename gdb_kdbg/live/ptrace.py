@@ -1,0 +1,118 @@
+"""The threads of a native process as ptrace(2) shows them, from inside GDB, which is their tracer.
+
+GDB's own way of running one instruction delivers signals, tells every observer and cannot block anything. These calls
+leave everything as GDB knows it: it is enough to put the registers back. Sources: ptrace(2); Linux
+arch/x86/include/asm/user_64.h.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+import signal
+import time
+from functools import lru_cache
+from typing import Any, Iterator, Mapping
+
+from ..errors import KdbgError, TargetUnavailable
+
+# struct user_regs_struct, in its order.
+REGISTERS = (
+    "r15", "r14", "r13", "r12", "rbp", "rbx", "r11", "r10", "r9", "r8", "rax", "rcx", "rdx", "rsi", "rdi", "orig_rax",
+    "rip", "cs", "eflags", "rsp", "ss", "fs_base", "gs_base", "ds", "es", "fs", "gs",
+)  # fmt: skip
+_GETREGS, _SETREGS, _SINGLESTEP = 12, 13, 9
+_GETSIGINFO, _SETSIGINFO, _GETSIGMASK, _SETSIGMASK = 0x4202, 0x4203, 0x420A, 0x420B
+_GET_SYSCALL_INFO, _ENTERING = 0x420E, 1
+_SIGINFO_SIZE, _MASK_SIZE = 128, 8
+_WAIT_ANY = 0x40000000  # __WALL: threads too
+_PATIENCE = 10.0
+# Blocking SIGTRAP would end the program at the single step (Linux kernel/signal.c, force_sig_info_to_task).
+_BLOCKED = ((1 << 64) - 1) & ~(1 << (signal.SIGTRAP - 1))
+
+
+@lru_cache(maxsize=1)
+def _libc() -> Any:
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.ptrace.restype = ctypes.c_long
+    libc.ptrace.argtypes = (ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p)
+    return libc
+
+
+class Thread:
+    """One stopped thread, traced by this very GDB."""
+
+    def __init__(self, process: int, thread: int) -> None:
+        self._process = process
+        self._thread = thread
+
+    def registers(self) -> dict[str, int]:
+        """Read the general registers."""
+        words = (ctypes.c_uint64 * len(REGISTERS))()
+        self._ask(_GETREGS, 0, words)
+        return dict(zip(REGISTERS, words))
+
+    def set_registers(self, registers: Mapping[str, int]) -> None:
+        """Write all general registers."""
+        values = (registers[name] & (1 << 64) - 1 for name in REGISTERS)
+        self._ask(_SETREGS, 0, (ctypes.c_uint64 * len(REGISTERS))(*values))
+
+    def is_entering_call(self) -> bool:
+        """Tell whether it is stopped where a system call is about to be made, as by `catch syscall`."""
+        told = ctypes.create_string_buffer(88)
+        try:
+            self._ask(_GET_SYSCALL_INFO, len(told), told)
+        except KdbgError:
+            return False  # before Linux 5.3
+        return told.raw[0] == _ENTERING
+
+    @contextlib.contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        """Block the thread's signals; afterwards its mask, registers and the signal it stopped by are back."""
+        mask, blocked = ctypes.c_uint64(), ctypes.c_uint64(_BLOCKED)
+        stopped_by = ctypes.create_string_buffer(_SIGINFO_SIZE)
+        self._ask(_GETSIGMASK, _MASK_SIZE, ctypes.byref(mask))
+        self._ask(_GETSIGINFO, 0, stopped_by)
+        registers = self.registers()
+        self._ask(_SETSIGMASK, _MASK_SIZE, ctypes.byref(blocked))
+        try:
+            yield
+        finally:
+            self.set_registers(registers)
+            self._ask(_SETSIGMASK, _MASK_SIZE, ctypes.byref(mask))
+            self._ask(_SETSIGINFO, 0, stopped_by)
+
+    def step(self) -> None:
+        """Execute one instruction; only within `undisturbed`."""
+        swallowed = 0
+        try:
+            while True:
+                self._ask(_SINGLESTEP, 0, None)
+                by = self._wait()
+                if by == signal.SIGTRAP:
+                    return
+                if by != signal.SIGSTOP:
+                    raise KdbgError(f"the injected instruction ended in {signal.Signals(by).name}")
+                swallowed += 1
+        finally:
+            # GDB sent it, and waits for it.
+            for _ in range(swallowed):
+                _libc().syscall(234, self._process, self._thread, int(signal.SIGSTOP))
+
+    def _wait(self) -> int:
+        end = time.monotonic() + _PATIENCE
+        while time.monotonic() < end:
+            found, status = os.waitpid(self._thread, _WAIT_ANY | os.WNOHANG)
+            if found and os.WIFSTOPPED(status):
+                return os.WSTOPSIG(status)
+            if found:
+                raise TargetUnavailable(f"thread {self._thread} ended during an injected system call")
+        raise KdbgError(f"thread {self._thread} does not come back from an injected system call")
+
+    def _ask(self, request: int, address: int, data: Any) -> None:
+        place = ctypes.cast(data, ctypes.c_void_p) if data is not None else None
+        if _libc().ptrace(request, self._thread, address, place) == -1:
+            name = errno.errorcode.get(ctypes.get_errno(), "?")
+            raise KdbgError(f"ptrace request {request:#x} on thread {self._thread} failed: {name}")
