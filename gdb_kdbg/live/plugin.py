@@ -35,6 +35,7 @@ class _Plugin:
             from .session import GdbSession
 
             self._session = GdbSession()
+            self._session.overlaps().show = lambda hits: self._print("overlap", hits)
             gdb.events.cont.connect(self._on_continue)
             gdb.events.stop.connect(self._on_stop)
             gdb.events.exited.connect(self._on_exit)
@@ -74,6 +75,9 @@ class _Plugin:
         self.session.going_on()
 
     def _on_stop(self, event: object) -> None:
+        hits = self.session.overlaps().take_hits()
+        if hits is not None:
+            self._print("overlap", hits)
         if not self.session.stopped():
             return
         from ..diagnosis import explain
@@ -123,9 +127,10 @@ class _GdbCommand(gdb.Command):
         self._plugin.run(self._command, argument)
 
     def complete(self, text: str, word: Optional[str]) -> Optional[Union[Sequence[str], int]]:
-        if not text.rsplit(" ", 1)[-1].startswith("-") and any(a.kind == "address" for a in self._command.arguments):
+        kinds = {argument.kind for argument in self._command.arguments}
+        if not text.rsplit(" ", 1)[-1].startswith("-") and "address" in kinds:
             return gdb.COMPLETE_EXPRESSION
-        if not text.rsplit(" ", 1)[-1].startswith("-") and any(a.kind == "routine" for a in self._command.arguments):
+        if not text.rsplit(" ", 1)[-1].startswith("-") and kinds & {"routine", "routines"}:
             return gdb.COMPLETE_SYMBOL
         names = [os.path.basename(o.filename) for o in gdb.objfiles() if o.filename and o.is_valid()]
         return registry.complete(self._command, text, word, names)

@@ -14,7 +14,7 @@ import os
 import signal
 import time
 from functools import lru_cache
-from typing import Any, Iterator, Mapping
+from typing import Any, Callable, Iterator, Mapping
 
 from ..errors import KdbgError, TargetUnavailable
 
@@ -29,6 +29,8 @@ _GET_SYSCALL_INFO, _ENTERING = 0x420E, 1
 _SIGINFO_SIZE, _MASK_SIZE = 128, 8
 _WAIT_ANY = 0x40000000  # __WALL: threads too
 _PATIENCE = 10.0
+_GETREGSET, _SETREGSET, _EXTENDED_STATE, _EXTENDED_SIZE = 0x4204, 0x4205, 0x202, 1 << 16
+_TGKILL = 234
 # Blocking SIGTRAP would end the program at the single step (Linux kernel/signal.c, force_sig_info_to_task).
 _BLOCKED = ((1 << 64) - 1) & ~(1 << (signal.SIGTRAP - 1))
 
@@ -71,35 +73,73 @@ class Thread:
     @contextlib.contextmanager
     def undisturbed(self) -> Iterator[None]:
         """Block the thread's signals; afterwards its mask, registers and the signal it stopped by are back."""
-        mask, blocked = ctypes.c_uint64(), ctypes.c_uint64(_BLOCKED)
-        stopped_by = ctypes.create_string_buffer(_SIGINFO_SIZE)
-        self._ask(_GETSIGMASK, _MASK_SIZE, ctypes.byref(mask))
-        self._ask(_GETSIGINFO, 0, stopped_by)
-        registers = self.registers()
-        self._ask(_SETSIGMASK, _MASK_SIZE, ctypes.byref(blocked))
+        mask, stopped_by, registers = self._signal_mask(), self._stopped_by(), self.registers()
+        self.set_signal_mask(_BLOCKED)
         try:
             yield
         finally:
             self.set_registers(registers)
-            self._ask(_SETSIGMASK, _MASK_SIZE, ctypes.byref(mask))
+            self.set_signal_mask(mask)
             self._ask(_SETSIGINFO, 0, stopped_by)
 
-    def step(self) -> None:
-        """Execute one instruction; only within `undisturbed`."""
-        swallowed = 0
+    def extended_state(self) -> bytes:
+        """Read the floating-point and vector registers, as the processor saves them."""
+        buffer = ctypes.create_string_buffer(_EXTENDED_SIZE)
+        vector = (ctypes.c_uint64 * 2)(ctypes.addressof(buffer), len(buffer))
+        self._ask(_GETREGSET, _EXTENDED_STATE, vector)
+        return buffer.raw[: vector[1]]
+
+    def set_extended_state(self, state: bytes) -> None:
+        """Write what `extended_state` has read."""
+        buffer = ctypes.create_string_buffer(state, len(state))
+        self._ask(_SETREGSET, _EXTENDED_STATE, (ctypes.c_uint64 * 2)(ctypes.addressof(buffer), len(buffer)))
+
+    def step(self, swallowed: bool = False) -> None:
+        """Execute one instruction, with all signals blocked; one that comes through is an error, or is swallowed."""
+        stops = 0
         try:
             while True:
                 self._ask(_SINGLESTEP, 0, None)
                 by = self._wait()
                 if by == signal.SIGTRAP:
                     return
-                if by != signal.SIGSTOP:
-                    raise KdbgError(f"the injected instruction ended in {signal.Signals(by).name}")
-                swallowed += 1
+                if by == signal.SIGSTOP:
+                    stops += 1
+                elif not swallowed:
+                    raise KdbgError(f"an injected instruction ended in {signal.Signals(by).name}")
         finally:
             # GDB sent it, and waits for it.
-            for _ in range(swallowed):
-                _libc().syscall(234, self._process, self._thread, int(signal.SIGSTOP))
+            for _ in range(stops):
+                _libc().syscall(_TGKILL, self._process, self._thread, int(signal.SIGSTOP))
+
+    def step_out(self, is_inside: Callable[[int], bool], limit: int) -> None:
+        """Let the thread run, instruction by instruction and without its signals, until its pc is outside."""
+        before = self._signal_mask()
+        stopped_by = self._stopped_by()
+        self.set_signal_mask(_BLOCKED)
+        try:
+            while limit and is_inside(self.registers()["rip"]):
+                self.step(swallowed=True)
+                limit -= 1
+        finally:
+            # What it set itself on its way stays.
+            if self._signal_mask() == _BLOCKED:
+                self.set_signal_mask(before)
+            self._ask(_SETSIGINFO, 0, stopped_by)
+
+    def set_signal_mask(self, mask: int) -> None:
+        """Set which signals are blocked."""
+        self._ask(_SETSIGMASK, _MASK_SIZE, ctypes.byref(ctypes.c_uint64(mask)))
+
+    def _signal_mask(self) -> int:
+        mask = ctypes.c_uint64()
+        self._ask(_GETSIGMASK, _MASK_SIZE, ctypes.byref(mask))
+        return mask.value
+
+    def _stopped_by(self) -> Any:
+        told = ctypes.create_string_buffer(_SIGINFO_SIZE)
+        self._ask(_GETSIGINFO, 0, told)
+        return told
 
     def _wait(self) -> int:
         end = time.monotonic() + _PATIENCE

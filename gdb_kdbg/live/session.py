@@ -19,6 +19,7 @@ from ..vtable_words import VtablePointer
 from .fat_pointers import vtable_pointer
 from .guest_dumps import GuestDumps
 from .objfiles import loaded_objfiles
+from .overlaps import GdbOverlaps
 from .settings import setting_values
 from .stops import Armed, readable
 from .target import GdbTarget, evaluate
@@ -30,6 +31,7 @@ class GdbSession:
     def __init__(self) -> None:
         self._target = GdbTarget()
         self._armed = Armed(self._target)
+        self._overlaps = GdbOverlaps(self._target)
         self._dumps = GuestDumps()
         self.guards = Guards()
         self.note: Optional[Note] = None
@@ -94,11 +96,14 @@ class GdbSession:
         path = find_path(target, entry, exit)
         return self._guarded(lambda: f"{self._armed.check_path(path, checker, self._report)} ({path.owner})")
 
+    def overlaps(self) -> GdbOverlaps:
+        return self._overlaps
+
     def disarm(self) -> int:
-        return self._armed.disarm()
+        return self._armed.disarm() + self._overlaps.disarm()
 
     def armed(self) -> tuple[str, ...]:
-        return self._armed.describe()
+        return *self._armed.describe(), *self._overlaps.describe()
 
     def stopped(self) -> bool:
         """Take note of a stop; return whether kdbg has a story to tell of it."""
