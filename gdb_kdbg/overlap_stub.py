@@ -1,7 +1,7 @@
 """The code of an overlap probe.
 
 A call comes by with destination, size and source in rdi, rdx, rsi, and goes on to the routine. What most calls execute
-is a count and two comparisons, in rax and r10, which no caller expects to keep; no lock, no stack. An overlap is rare:
+is a count and a comparison, in rax and r10, which no caller expects to keep; no lock, no stack. An overlap is rare:
 it is recorded in the ring, looked up among the kinds seen before, and if it is new and somebody listens, the thread
 sends itself a signal that is ignored by default. A traced thread stops for it; without a tracer nothing happens.
 """
@@ -76,12 +76,11 @@ def _fast_path(code: Assembler, area: Area, entry: Entry) -> None:
     name = entry.name
     code.align(16)
     code.label(name)
-    code.emit(_bytes("89e0 c1e806 25"), struct.pack("<I", (LINES - 1) * LINE))  # eax = line of this stack
+    code.emit(_bytes("89e0 25"), struct.pack("<I", (LINES - 1) * LINE))  # eax = line of this stack
     code.relative(_bytes("4c8d15"), area.lines)  # lea r10, [lines]
     code.emit(_bytes("49ff0402"))  # inc qword [r10+rax]
-    code.emit(_bytes("4889f8 4829f0 4839d0"))  # rax = rdi - rsi; below rdx?
-    code.relative(JUMP_BELOW, f"{name} slow")
-    code.emit(_bytes("48f7d8 4839d0"))  # rax = rsi - rdi; below rdx?
+    # With the distance d and size n: -n <= d < n. The slow path tells d = -n, which is adjacent.
+    code.emit(_bytes("488d0417 4829f0 4c8d1412 4c39d0"))  # rax = rdi + rdx - rsi; r10 = 2 * rdx
     code.relative(JUMP_BELOW, f"{name} slow")
     code.label(f"{name} go on")
     entry.emit(code)
@@ -94,6 +93,8 @@ def _fast_path(code: Assembler, area: Area, entry: Entry) -> None:
 def _slow_path(code: Assembler, area: Area, signal: int) -> None:
     code.align(16)
     code.label("slow")
+    code.emit(_bytes("4885c0"))  # rax is d + n still: adjacent
+    code.relative(JUMP_EQUAL, "out")
     code.relative(_bytes("4c8d1d"), area.control)  # lea r11, [control]
     _tokens(code)
     code.emit(_bytes("4839f7"))  # cmp rdi, rsi

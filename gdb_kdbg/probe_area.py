@@ -18,8 +18,8 @@ from .units import Address, Size
 MAGIC = b"kdbg overlap probe 1\n"
 CODE_PAGES = 4
 RECORD, CAPACITY = 32, 1024
-# Threads count in lines of their own, chosen by bits of the stack pointer.
-LINE, LINES = 64, 256
+# Threads count in places of their own, chosen by bits of the stack pointer as they are; only pages in use are there.
+LINE, LINES = PAGE, 128
 # A kind of overlap: return address, distance, size, count.
 KIND, KINDS = 32, 1024
 TOKENS = 4
@@ -47,12 +47,8 @@ class Area(NamedTuple):
         return self.header + _HEADER_SIZE
 
     @property
-    def lines(self) -> int:
-        return self.control + PAGE
-
-    @property
     def ring(self) -> int:
-        return self.lines + LINE * LINES
+        return self.control + PAGE
 
     @property
     def contexts(self) -> int:
@@ -63,8 +59,12 @@ class Area(NamedTuple):
         return self.contexts + 4 * CAPACITY
 
     @property
-    def end(self) -> int:
+    def lines(self) -> int:
         return self.kinds + KIND * KINDS
+
+    @property
+    def end(self) -> int:
+        return self.lines + LINE * LINES
 
     @property
     def size(self) -> int:
