@@ -23,7 +23,7 @@ REGISTERS = (
     "r15", "r14", "r13", "r12", "rbp", "rbx", "r11", "r10", "r9", "r8", "rax", "rcx", "rdx", "rsi", "rdi", "orig_rax",
     "rip", "cs", "eflags", "rsp", "ss", "fs_base", "gs_base", "ds", "es", "fs", "gs",
 )  # fmt: skip
-_GETREGS, _SETREGS, _SINGLESTEP = 12, 13, 9
+_CONT, _SINGLESTEP, _GETREGS, _SETREGS = 7, 9, 12, 13
 _GETSIGINFO, _SETSIGINFO, _GETSIGMASK, _SETSIGMASK = 0x4202, 0x4203, 0x420A, 0x420B
 _GET_SYSCALL_INFO, _ENTERING = 0x420E, 1
 _SIGINFO_SIZE, _MASK_SIZE = 128, 8
@@ -49,6 +49,7 @@ class Thread:
     def __init__(self, process: int, thread: int) -> None:
         self._process = process
         self._thread = thread
+        self._swallowed_stop = False
 
     def registers(self) -> dict[str, int]:
         """Read the general registers."""
@@ -73,14 +74,48 @@ class Thread:
     @contextlib.contextmanager
     def undisturbed(self) -> Iterator[None]:
         """Block the thread's signals; afterwards its mask, registers and the signal it stopped by are back."""
-        mask, stopped_by, registers = self._signal_mask(), self._stopped_by(), self.registers()
+        registers = self.registers()
+        with self._without_signals():
+            try:
+                yield
+            finally:
+                self.set_registers(registers)
+                self._settle()
+                self.set_registers(registers)
+
+    def step_out(self, is_inside: Callable[[int], bool], limit: int) -> None:
+        """Let the thread run, instruction by instruction and without its signals, until its pc is outside."""
+        with self._without_signals():
+            while limit and is_inside(self.registers()["rip"]):
+                self.step(swallowed=True)
+                limit -= 1
+            self._settle()
+
+    @contextlib.contextmanager
+    def _without_signals(self) -> Iterator[None]:
+        mask, stopped_by = self._signal_mask(), ctypes.create_string_buffer(_SIGINFO_SIZE)
+        self._ask(_GETSIGINFO, 0, stopped_by)
         self.set_signal_mask(_BLOCKED)
         try:
             yield
         finally:
-            self.set_registers(registers)
-            self.set_signal_mask(mask)
+            # What the thread set itself stays.
+            if self._signal_mask() == _BLOCKED:
+                self.set_signal_mask(mask)
             self._ask(_SETSIGINFO, 0, stopped_by)
+            if self._swallowed_stop:
+                self._swallowed_stop = False
+                self._send(signal.SIGSTOP)  # GDB sent it, and waits for it
+
+    # After single steps the trap flag would stay until the next resumption, and end a program whose GDB is killed
+    # before. So the thread is resumed into a signal that waits for it already: it executes nothing, and still is where
+    # an interrupted system call can be made again.
+    def _settle(self) -> None:
+        self._send(signal.SIGTRAP)
+        self._resume(_CONT, False)
+
+    def _send(self, number: int) -> None:
+        _libc().syscall(_TGKILL, self._process, self._thread, int(number))
 
     def extended_state(self) -> bytes:
         """Read the floating-point and vector registers, as the processor saves them."""
@@ -96,36 +131,18 @@ class Thread:
 
     def step(self, swallowed: bool = False) -> None:
         """Execute one instruction, with all signals blocked; one that comes through is an error, or is swallowed."""
-        stops = 0
-        try:
-            while True:
-                self._ask(_SINGLESTEP, 0, None)
-                by = self._wait()
-                if by == signal.SIGTRAP:
-                    return
-                if by == signal.SIGSTOP:
-                    stops += 1
-                elif not swallowed:
-                    raise KdbgError(f"an injected instruction ended in {signal.Signals(by).name}")
-        finally:
-            # GDB sent it, and waits for it.
-            for _ in range(stops):
-                _libc().syscall(_TGKILL, self._process, self._thread, int(signal.SIGSTOP))
+        self._resume(_SINGLESTEP, swallowed)
 
-    def step_out(self, is_inside: Callable[[int], bool], limit: int) -> None:
-        """Let the thread run, instruction by instruction and without its signals, until its pc is outside."""
-        before = self._signal_mask()
-        stopped_by = self._stopped_by()
-        self.set_signal_mask(_BLOCKED)
-        try:
-            while limit and is_inside(self.registers()["rip"]):
-                self.step(swallowed=True)
-                limit -= 1
-        finally:
-            # What it set itself on its way stays.
-            if self._signal_mask() == _BLOCKED:
-                self.set_signal_mask(before)
-            self._ask(_SETSIGINFO, 0, stopped_by)
+    def _resume(self, request: int, swallowed: bool) -> None:
+        while True:
+            self._ask(request, 0, None)
+            by = self._wait()
+            if by == signal.SIGTRAP:
+                return
+            if by == signal.SIGSTOP:
+                self._swallowed_stop = True
+            elif not swallowed:
+                raise KdbgError(f"an injected instruction ended in {signal.Signals(by).name}")
 
     def set_signal_mask(self, mask: int) -> None:
         """Set which signals are blocked."""
@@ -135,11 +152,6 @@ class Thread:
         mask = ctypes.c_uint64()
         self._ask(_GETSIGMASK, _MASK_SIZE, ctypes.byref(mask))
         return mask.value
-
-    def _stopped_by(self) -> Any:
-        told = ctypes.create_string_buffer(_SIGINFO_SIZE)
-        self._ask(_GETSIGINFO, 0, told)
-        return told
 
     def _wait(self) -> int:
         end = time.monotonic() + _PATIENCE
