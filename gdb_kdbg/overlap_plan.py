@@ -11,7 +11,7 @@ from typing import Callable, NamedTuple, Optional, Sequence
 from .assembly import CannotPlace
 from .blocks import read_available, read_words_at
 from .elf import ElfFile
-from .errors import KdbgError, SymbolNotFound
+from .errors import KdbgError, NotSupported, SymbolNotFound
 from .function_starts import function_at
 from .relocations import LAZY, UNRELOCATED, Judge
 from .scope import Scope, base_name
@@ -68,14 +68,22 @@ class Plan(NamedTuple):
 class Planner:
     """Plans for the routines of one target."""
 
-    def __init__(self, target: Target, evaluate: Callable[[str], Address], resolve: Resolve) -> None:
-        self._target, self._evaluate, self._resolve = target, evaluate, resolve
+    def __init__(
+        self,
+        target: Target,
+        evaluate: Callable[[str], Address],
+        resolve: Resolve,
+        is_probe: Callable[[int], bool] = lambda address: False,
+    ) -> None:
+        """Take what evaluates addresses and runs resolvers; slots that lead into a probe already are left out."""
+        self._target, self._evaluate, self._resolve, self._is_probe = target, evaluate, resolve, is_probe
         self.scope = Scope.of(target)
 
-    def plan(self, text: str) -> Plan:
+    def plan(self, text: str, exact: bool = False) -> Plan:
         """Plan for a routine by its name or by an expression for its address; raise KdbgError.
 
-        A definition in the main program goes before those of libraries: a kernel has its own memcpy.
+        A definition in the main program goes before those of libraries: a kernel has its own memcpy. With `exact` the
+        addresses are all that counts, whether or not they could be patched.
         """
         found = self._in_main(text)
         if found is None and self.scope.definitions(text):
@@ -83,7 +91,7 @@ class Planner:
         if found is None:
             found = self._own(text)
         if isinstance(found, int):
-            return self._entry(text, found)
+            return self._entry(text, found, exact)
         return self._slots(text)
 
     def _in_main(self, name: str) -> Optional[int]:
@@ -111,12 +119,14 @@ class Planner:
             names = ", ".join(map(safe_text, self.scope.symbols.suggest(text)))
             raise SymbolNotFound(f"{error}{f'; there are {names}' if names else ''}") from None
 
-    def _entry(self, text: str, address: int) -> Plan:
+    def _entry(self, text: str, address: int, exact: bool) -> Plan:
         for objfile, elf in self.scope.symbols.holders(address):
             link = address - objfile.load_bias
             others = [symbol.name for symbol in elf.symbol_table().starting_at(link) if _MOVES in symbol.name]
             if others and _MOVES not in text:
                 return self._slots(text, f"{text} shares its code with {safe_text(others[0])}: ")
+            if exact:
+                return Plan(text, (EntryPlan(text, address, 0, b""),), ())
             return Plan(text, (self._code_at(text, address, objfile, elf),), ())
         raise CannotPlace(f"{text} at {address:#x} is in no loaded file")
 
@@ -148,8 +158,10 @@ class Planner:
         problems: list[str] = []
         for objfile, elf in self.scope.files:
             slots += self._slots_of(objfile, elf, names, problems)
+        if not slots and problems:
+            raise CannotPlace(f"{problems[0]}: let the program run to its main function first")
         if not slots:
-            raise CannotPlace(f"{why}no slot leads to {text}, so no call of it can be told from others (--exact can)")
+            raise CannotPlace(f"{why}no slot leads to {text}, so no call of it can be told from others")
         return Plan(text, (), tuple(slots), tuple(problems))
 
     def _slots_of(
@@ -162,13 +174,19 @@ class Planner:
         found: list[SlotPlan] = []
         for slot, address in sorted(zip(planned, addresses), key=lambda pair: pair[1]):
             value = read_words_at(self._target, [address])[0]
+            if value is not None and self._is_probe(value):
+                continue
             status = judge.verdict(slot, value).status
             name = slot.symbol.name or resolvers.get(slot.addend & ADDRESS_MASK, "")
             of = f"{name} in {base_name(objfile)}"
             if value is None or status == UNRELOCATED or not value:
-                problems.append(f"{of}: its slot at {address:#x} is not filled yet, so its calls are not seen")
+                problems.append(f"{of}: its slot at {address:#x} is not filled yet")
                 continue
-            routine = self._bound(slot) if status == LAZY else value
+            try:
+                routine = self._bound(slot) if status == LAZY else value
+            except NotSupported as error:
+                problems.append(f"{of}: {error}: what it will lead to is only seen if another slot leads there")
+                continue
             if self.scope.executable_in(routine) is None:
                 problems.append(f"{of}: its slot at {address:#x} leads to no code that is known, {routine:#x}")
                 continue

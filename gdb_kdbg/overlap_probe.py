@@ -107,8 +107,9 @@ def install(host: Host, plans: Sequence[Plan], signal: int, listening: bool, abo
         except CannotPlace as error:
             problems.append(str(error))
             continue
+        header = Header(tuple(patches), {**about, "signal": signal})
+        header.encoded()  # raises what it has to raise before anything is done
         if host.map(area.start, area.size, area.code_size):
-            header = Header(tuple(patches), {**about, "signal": signal, "stop": stub.stop})
             return _put(host, Installed(area, stub, header, ways), listening)
     reason = f": {problems[0]}" if problems else ""
     raise CannotPlace(f"there is no free memory within reach of the routines{reason}")
@@ -182,9 +183,9 @@ def _slot_patch(slot: SlotPlan, stub: int) -> Patch:
 
 def _put(host: Host, probe: Installed, listening: bool) -> Installed:
     area, header = probe.area, probe.header
+    host.write_code(area.header, header.encoded())  # from here on it can be undone
     try:
         host.write_code(area.start, probe.stub.code)
-        host.write_code(area.header, header.encoded())
         host.write_code(area.control + SWITCH, b"\1")
         host.write_code(area.control + LISTENING, bytes([listening]))
         host.write_code(area.control + SIGNAL_MASK, struct.pack("<Q", 1 << header.about["signal"] - 1))
@@ -196,6 +197,22 @@ def _put(host: Host, probe: Installed, listening: bool) -> Installed:
         remove(host, area)
         raise
     return probe
+
+
+def extend(host: Host, probe: Installed, plans: Sequence[Plan]) -> tuple[Installed, Sequence[str]]:
+    """Redirect further slots into a probe that is in place, those of files that were loaded later."""
+    ways = {way.routine: way for way in probe.ways}
+    known = {patch.address for patch in probe.header.patches}
+    slots = {slot.address: slot for plan in plans for slot in plan.slots if slot.address not in known}
+    problems = [f"{slot.of}: it leads elsewhere than others do, so its calls are not seen"
+                for slot in slots.values() if slot.routine not in ways]  # fmt: skip
+    added = [_slot_patch(slot, ways[slot.routine].stub) for slot in slots.values() if slot.routine in ways]
+    header = probe.header._replace(patches=(*probe.header.patches, *added))
+    if added:
+        host.write_code(probe.area.header, header.encoded())
+        for patch in added:
+            host.write_code(patch.address, patch.new)
+    return probe._replace(header=header), problems
 
 
 def find_areas(host: Host) -> Sequence[Area]:
@@ -215,11 +232,7 @@ def remove(host: Host, area: Area) -> Removal:
     """Put back what was changed for an area and unmap it, as far as that is safe; what is left is told."""
     header = read_header(host, area)
     if header is None:
-        try:
-            host.unmap(area.start, area.size)
-        except KdbgError as error:
-            return Removal(False, (str(error),))
-        return Removal(True)
+        return Removal(True)  # the program is another one by now
     host.write_code(area.control + LISTENING, b"\0")
     problems = [problem for patch in header.patches for problem in _put_back(host, patch)]
     host.step_out(Range(Address(area.start), Size(area.code_size)))

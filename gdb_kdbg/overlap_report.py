@@ -100,7 +100,7 @@ def _summary(call: Call) -> str:
     where = "above" if call.distance > 0 else "below"
     shared = call.size - abs(call.distance)
     return (
-        f"{safe_text(call.routine, 200)} overlap: {call.size} bytes to {call.destination:#x}, {abs(call.distance)} {where} "
+        f"{safe_text(call.routine)} overlap: {call.size} bytes to {call.destination:#x}, {abs(call.distance)} {where} "
         f"the source {call.source:#x}; {shared} bytes belong to both"
     )
 

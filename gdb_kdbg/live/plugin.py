@@ -42,6 +42,7 @@ class _Plugin:
             gdb.events.connection_removed.connect(self._on_disconnect)
             gdb.events.gdb_exiting.connect(self._on_gdb_exit)
             gdb.events.before_prompt.connect(self._on_prompt)
+            gdb.events.new_objfile.connect(self._on_new_objfile)
         return self._session
 
     def run(self, command: registry.Command, argument: str) -> None:
@@ -94,6 +95,9 @@ class _Plugin:
         # The next machine may have a process with the same page tables. GDB is in the middle of taking this one down,
         # so what is armed goes a little later; not by gdb.post_event, of which GDB 13 dies if it ends before.
         self.session.connection_gone()
+
+    def _on_new_objfile(self, event: object) -> None:
+        self.session.overlaps().loaded()
 
     def _on_prompt(self, *nothing: object) -> None:
         self.session.settle()

@@ -108,6 +108,7 @@ class GdbSession:
     def stopped(self) -> bool:
         """Take note of a stop; return whether kdbg has a story to tell of it."""
         self._armed.stopped()
+        self._overlaps.stopped()
         pending, self._pending = self._pending, False
         return pending
 

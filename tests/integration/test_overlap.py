@@ -225,3 +225,84 @@ def test_another_gdb_takes_out_what_is_left(build: Any, kind: str) -> None:
         assert "has an overlap probe already" in output.text and output.data("overlap", 0)["routines"] == "memcpy"
         assert output.data("overlap")["done"] == "took 1 probe out" and attached.maps == before
         assert attached.finish() == sum_of(program)
+
+
+def test_a_library_that_is_loaded_later_is_caught_too(build: Any, tmp_path: pathlib.Path) -> None:
+    source, library = tmp_path / "library.c", tmp_path / "library.so"
+    source.write_text(
+        "#include <string.h>\n"
+        'void library_copy(char *area, int by, int size) { memcpy(area + by, area, size); __asm__ volatile(""); }\n'
+    )
+    run("gcc", "-g", "-O1", "-fno-builtin", "-shared", "-fPIC", str(source), "-o", str(library))
+    program = build(f'-DLIBRARY="{library}"')
+    output = gdb(["break main", "run", MAPS, "kdbg overlap", *["continue"] * 3, "kdbg overlap --off", MAPS, "continue"],
+                 str(program))  # fmt: skip
+    hits = [item["data"]["hits"][0] for item in output.objects if "hits" in item["data"]]
+    assert [(hit["caller"], hit["distance"]) for hit in hits] == [
+        ("library_copy", 7), ("copy_items", 31), ("copy_items", -31)]  # fmt: skip
+    assert output.data("overlap")["done"] == "took 1 probe out" and "exited normally" in output.text
+
+
+@pytest.mark.parametrize("kind", ["now", "static", "own"])
+def test_every_call_can_be_judged_by_breakpoints(build: Any, kind: str) -> None:
+    output = gdb(["break main", "run", "kdbg overlap --exact", "continue", "bt 2", "continue", "kdbg overlap report",
+                  "kdbg overlap --off", "info breakpoints", "continue"], str(build(*KINDS[kind])))  # fmt: skip
+    hits = [item["data"]["hits"][0] for item in output.objects if "hits" in item["data"]]
+    assert [hit["distance"] for hit in hits] == [31, -31]
+    assert hits[0]["backtrace"][1].startswith("#1 copy_items (")
+    report = output.data("overlap", -2)
+    assert (report["overlaps"], report["equal_addresses"]) == (4, 800) and report["sites"][0]["kinds"] == 2
+    assert output.data("overlap")["done"] == "deleted the breakpoints" and "exited normally" in output.text
+
+
+def test_over_gdbserver_only_breakpoints_are_offered(build: Any) -> None:
+    require("gdbserver")
+    program = build("-DOWN")
+    output = gdb([f"target remote | gdbserver --once - {program}", "break main", "continue", "kdbg overlap",
+                  "kdbg overlap --exact", "continue", "kill"], str(program))  # fmt: skip
+    assert "a probe can only be put into a native process, and this is a gdbserver target" in output.text
+    assert output.data("overlap")["hits"][0]["distance"] == 31
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ([], "no target"),
+        (["starti", "kdbg overlap"], "is not filled yet"),
+        (["break main", "run", "kdbg overlap nonsense"], "nonsense"),
+        (["break main", "run", "kdbg overlap areas"], "is data, not a function"),
+        (["break main", "run", "kdbg overlap --stop --log"], "exclude each other"),
+        (["break main", "run", "kdbg overlap report"], "no overlap probe in the program"),
+        (["break main", "run", "kdbg overlap --off memcpy"], "takes no routine"),
+        (["break main", "run", "kdbg overlap 16"], "is in no loaded file"),
+        (["break main", "run", "kdbg overlap", "kdbg overlap"], "are caught already"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_and_changes_nothing(build: Any, lines: Sequence[str], words: str) -> None:
+    program = build("-Wl,-z,now")
+    output = gdb(
+        [*lines[:-1], MAPS, *(lines[-1:] or ["kdbg overlap"]), MAPS, "kdbg", "delete", "continue"], str(program)
+    )
+    errors = [line for line in output.text.splitlines() if line.startswith("kdbg: ")]
+    assert len(errors) == 1 and words in errors[0], output.text
+    before_and_after = mappings(output)
+    assert not lines or before_and_after[0] == before_and_after[1]
+    assert not lines or sum_of(program) in output.text
+
+
+def test_a_child_runs_with_the_probe_in_it(tmp_path: pathlib.Path) -> None:
+    require("gcc")
+    source, program = tmp_path / "fork.c", tmp_path / "fork"
+    source.write_text(
+        "#include <string.h>\n#include <stdio.h>\n#include <unistd.h>\n#include <sys/wait.h>\nchar area[100];\n"
+        "int main(void) {\n  int status, child = fork();\n  memcpy(area + 3, area, 40);\n"
+        "  if (!child) return 7;\n  waitpid(child, &status, 0);\n  printf(\"child %x\\n\", status); fflush(stdout);\n"
+        "  execl(\"/bin/true\", \"true\", (char *)0);\n}\n"
+    )  # fmt: skip
+    run("gcc", "-g", "-fno-builtin", str(source), "-o", str(program))
+    lines = ["break main", "run", "kdbg overlap", "catch exec", "continue", "continue", "kdbg", "continue"]
+    output = gdb(lines, str(program))
+    assert "child 700" in output.text and output.data("overlap")["hits"][0]["size"] == 40
+    # Another program has nothing of it.
+    assert "executing new program" in output.text and output.data("status")["armed"] == []
+    assert "exited normally" in output.text and "Cannot insert" not in output.text
