@@ -183,8 +183,9 @@ def _slot_patch(slot: SlotPlan, stub: int) -> Patch:
 
 def _put(host: Host, probe: Installed, listening: bool) -> Installed:
     area, header = probe.area, probe.header
-    host.write_code(area.header, header.encoded())  # from here on it can be undone
     try:
+        # From here on it is found and taken out again, with nothing patched yet.
+        host.write_code(area.header, header._replace(patches=()).encoded())
         host.write_code(area.start, probe.stub.code)
         host.write_code(area.control + SWITCH, b"\1")
         host.write_code(area.control + LISTENING, bytes([listening]))
@@ -192,8 +193,12 @@ def _put(host: Host, probe: Installed, listening: bool) -> Installed:
         for patch in header.patches:
             if host.read_memory(Address(patch.address), Size(len(patch.old))) != patch.old:
                 raise CannotPlace(f"the bytes at {patch.address:#x} changed meanwhile")
+        host.write_code(area.header, header.encoded())
+        for patch in header.patches:
             host.write_code(patch.address, patch.new)
     except BaseException:
+        if read_header(host, area) is None:
+            host.unmap(area.start, area.size)
         remove(host, area)
         raise
     return probe
