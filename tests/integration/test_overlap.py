@@ -124,8 +124,8 @@ def test_nothing_stays(build: Any, kind: str) -> None:
 
 
 def test_counting_never_stops(build: Any) -> None:
-    output = gdb(["break main", "run", "kdbg overlap --count", "break printf", "continue", "kdbg overlap report", "kdbg",
-                  "info breakpoints"], str(build()))  # fmt: skip
+    lines = ["break main", "run", "kdbg overlap --count", "break printf", "continue", "kdbg overlap report", "kdbg"]
+    output = gdb([*lines, "info breakpoints"], str(build()))
     assert not any("hits" in item["data"] for item in output.objects)
     assert output.data("overlap")["overlaps"] == 4
     assert "Catchpoint" not in output.text and "catchpoint" not in output.text
