@@ -306,3 +306,13 @@ def test_a_child_runs_with_the_probe_in_it(tmp_path: pathlib.Path) -> None:
     # Another program has nothing of it.
     assert "executing new program" in output.text and output.data("status")["armed"] == []
     assert "exited normally" in output.text and "Cannot insert" not in output.text
+
+
+def test_why_tells_the_overlap(build: Any) -> None:
+    output = gdb(
+        ["break main", "run", "kdbg why", "kdbg overlap", "continue", "kdbg why", "up", "finish"], str(build())
+    )
+    assert output.data("why", 0)["findings"] == []
+    finding = output.data("why")["findings"][0]
+    assert (finding["rule"], finding["confidence"]) == ("overlap", "certain")
+    assert (finding["facts"]["asked"], finding["facts"]["line"]) == (171, line_of("// copy_items"))
