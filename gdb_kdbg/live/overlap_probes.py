@@ -160,7 +160,8 @@ class GdbProbe:
             return
         counters = self._host.program_counters()
         for token, (thread, routine) in list(self._shown.items()):
-            if counters.get(thread) != routine:
+            at = counters.get(thread, 0)
+            if at != routine and not self._probe.area.is_code(at):
                 del self._shown[token]
                 with contextlib.suppress(KdbgError):
                     self._target.write_memory(Address(token), bytes(8))

@@ -26,15 +26,16 @@ def overlapping_copy(scene: Scene) -> Optional[Finding]:
     distance = record.destination - record.source
     where = "above" if distance > 0 else "below"
     line = f" ({record.file}:{record.line})" if record.file else ""
+    caller = record.caller or f"the caller at {record.return_address:#x}"
     evidence = (
         f"{record.size} bytes from {record.source:#x} to {record.destination:#x}, {abs(distance)} {where} the source",
-        f"the probe recorded the call as number {record.sequence}, by {record.caller}{line}",
+        f"the probe recorded the call as number {record.sequence}, by {caller}{line}",
     )
     facts = Facts(
         verdict=CALLER, asked=record.size, destination=record.destination, source=record.source,
-        sequence=record.sequence, caller=record.caller, file=record.file, line=record.line, routine=routine,
+        sequence=record.sequence, caller=record.caller or None, file=record.file, line=record.line, routine=routine,
     )  # fmt: skip
-    summary = f"{record.caller}{line} copies {record.size} bytes onto themselves, {abs(distance)} bytes apart"
+    summary = f"{caller}{line} copies {record.size} bytes onto themselves, {abs(distance)} bytes apart"
     return Finding(summary, RULE, CERTAIN, evidence, ("backtrace", "kdbg overlap report"), facts)
 
 

@@ -105,6 +105,23 @@ def test_the_stop_looks_like_a_breakpoint_at_the_routine(build: Any, kind: str) 
     assert "exited normally" in output.text
 
 
+@pytest.mark.parametrize("kind", ["lazy", "own"])
+def test_a_call_that_is_stepped_through_counts_once(build: Any, kind: str) -> None:
+    lines = ["break main", "run", "kdbg overlap", *["continue", "stepi", "stepi", "stepi"] * 2, "break printf"]
+    output = gdb([*lines, "continue", "kdbg overlap report", "kdbg overlap --off"], str(build(*KINDS[kind])))
+    report = output.data("overlap", -2)
+    assert report["overlaps"] == 4 and [site["kinds"] for site in report["sites"]] == [2]
+    assert output.data("overlap")["done"] == "took 1 probe out"
+
+
+@pytest.mark.parametrize("leave", ["return", "jump reached", "kill"])
+def test_a_call_that_is_not_made_after_all_is_forgotten(build: Any, leave: str) -> None:
+    lines = ["break main", "run", "kdbg overlap", "break reached", "continue", leave, "stepi", "kdbg overlap --off"]
+    output = gdb(lines, str(build("-DOWN")))
+    gone = "took 1 probe out" in output.text
+    assert gone or (leave == "kill" and "no target" in output.text), output.text
+
+
 @pytest.mark.parametrize("kind", ["lazy", "static-pie", "own"])
 def test_nothing_stays(build: Any, kind: str) -> None:
     program = build(*KINDS[kind])

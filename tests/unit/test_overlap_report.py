@@ -75,7 +75,10 @@ def test_the_report_sums_up_by_call_site() -> None:
     report = summed_up(target, "memcpy", [Counts(1000, 17, 3, 0, kinds), Counts(10, 2, 0, 2, ())], ("odd",))
     assert (report.calls, report.overlaps, report.equal_addresses, report.unlisted) == (1010, 19, 3, 2)
     assert [(s.caller, s.count, s.kinds, s.sizes, s.distances) for s in report.sites] == [
-        ("main", 9, 1, "8", "1"), ("shift_items", 7, 2, "170 to 171", "-31 to 31"), ("0x99", 1, 1, "8", "1")]  # fmt: skip
+        ("main", 9, 1, "8", "1"),
+        ("shift_items", 7, 2, "170 to 171", "-31 to 31"),
+        ("0x99", 1, 1, "8", "1"),
+    ]
     assert "leaf.c:12" in to_text(report) and "problem: odd" in to_text(report)
 
 
