@@ -13,7 +13,7 @@ from gdb_kdbg.errors import KdbgError, MemoryFault
 from gdb_kdbg.mappings import HIGHEST, LOWEST
 from gdb_kdbg.mappings import Mapping as Mapped
 from gdb_kdbg.overlap_plan import EntryPlan, Plan, SlotPlan
-from gdb_kdbg.overlap_probe import Installed, extend, find_areas, install, remove
+from gdb_kdbg.overlap_probe import Installed, extend, find_areas, install, is_active, remove
 from gdb_kdbg.probe_area import AREA_SIZE, LISTENING, SWITCH, Area, read_counts, read_header
 from gdb_kdbg.ranges import Range
 from gdb_kdbg.units import Address, Size
@@ -219,9 +219,11 @@ def test_bytes_that_are_not_what_kdbg_wrote_are_left_alone_and_told() -> None:
 def test_code_that_something_still_leads_to_stays() -> None:
     host = FakeHost()
     probe = put_in(host, slot_plan(LIBRARY))
+    assert is_active(host, probe.area)
     host.words = {0x7000: probe.ways[0].stub}
     removal = remove(host, probe.area)
     assert not removal.is_gone and "the word at 0x7000 leads there" in removal.problems[0]
+    assert not is_active(host, probe.area) and find_areas(host) == [probe.area]
     assert host.peek(SLOTS, 8) == struct.pack("<Q", LIBRARY)
     host.words = {}
     assert remove(host, probe.area).is_gone and host.is_untouched

@@ -95,7 +95,8 @@ class Machine:
             name: value & (1 << 64) - 1 for name, value in values.items()
         }
         assert bytes(self.uc.mem_read(sp + 8, 16)) == b"callers frame..." and self.word(sp) == back
-        assert self.word(sp - GO_ON) == 0 or not AREA.is_code(self.word(sp - GO_ON))
+        words = [self.word(sp - GO_ON), *(self.register(name) for name in ("RAX", "R10", "R11", *KEPT))]
+        assert not any(AREA.is_code(word) for word in words)
 
     @property
     def counts(self) -> Counts:
