@@ -19,19 +19,9 @@ if TYPE_CHECKING:
     Run = Callable[[Session, Any], object]
 
 MODULES = (
-    "status",
-    "ring",
-    "canary",
-    "watch",
-    "got",
-    "reloc",
-    "symbol",
-    "vtable",
-    "check_copy",
-    "events",
-    "why",
+    "status", "ring", "canary", "watch", "got", "reloc", "symbol", "vtable", "check_copy", "overlap", "events", "why",
     "report",
-)
+)  # fmt: skip
 
 
 # Choices longer than this are listed below the option and not in the usage line.
@@ -43,8 +33,8 @@ class Argument:
 
     `kind` decides parsing and completion. It is `flag`, `text`, `count`, `number`, `glob`, `registers`, `address` (an
     expression of the target language inside GDB, a number or a symbol outside), `routine` (a function; outside it comes
-    behind the files), `objfile` (a loaded file; outside it is an option) or `file`. A positional argument is optional
-    unless `required`. `short` is another name of an option: `-o`.
+    behind the files), `routines` (any number of them), `objfile` (a loaded file; outside it is an option) or `file`. A
+    positional argument is optional unless `required`. `short` is another name of an option: `-o`.
     """
 
     def __init__(
@@ -78,7 +68,8 @@ class Argument:
     def usage(self) -> str:
         """Return the argument as a usage line shows it: `[--last COUNT]`."""
         if not self.is_option:
-            return self.name.upper() if self.required else f"[{self.name.upper()}]"
+            name = self.name.upper() + ("..." if self.kind == "routines" else "")
+            return name if self.required else f"[{name}]"
         return f"[{self.short or self.name}]" if self.kind == "flag" else f"[{self.short or self.name} {self.metavar}]"
 
     @property

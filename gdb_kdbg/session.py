@@ -9,6 +9,7 @@ from .target import LiveTarget, Target
 from .units import Address, Word
 
 if TYPE_CHECKING:
+    from .overlap_command import Overlaps
     from .scene import Scene
     from .symbols import Symbols
     from .vtable_words import VtablePointer
@@ -93,6 +94,10 @@ class Session(Protocol):
 
     def check_system_calls(self, entry: str, exit: str) -> str:
         """Arm the guard check around system calls; return what was armed. Live only."""
+        ...
+
+    def overlaps(self) -> Overlaps:
+        """What catches overlapping calls, or raise NotSupported. Live only."""
         ...
 
     def disarm(self) -> int:

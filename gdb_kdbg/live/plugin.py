@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 import gdb
@@ -30,13 +31,14 @@ class _Plugin:
         if self._session is None:
             from .session import GdbSession
 
-            self._session = GdbSession()
+            self._session = GdbSession(lambda hits: self._print("overlap", hits))
             gdb.events.cont.connect(self._on_continue)
             gdb.events.stop.connect(self._on_stop)
             gdb.events.exited.connect(self._on_exit)
             gdb.events.connection_removed.connect(self._on_disconnect)
             gdb.events.gdb_exiting.connect(self._on_gdb_exit)
             gdb.events.before_prompt.connect(self._on_prompt)
+            gdb.events.new_objfile.connect(self._on_new_objfile)
         return self._session
 
     def run(self, command: registry.Command, argument: str) -> None:
@@ -77,6 +79,9 @@ class _Plugin:
         self.session.going_on()
 
     def _on_stop(self, event: object) -> None:
+        hits = self.session.overlaps().take_hits()
+        if hits is not None:
+            self._print("overlap", hits)
         if not self.session.stopped():
             return
         from ..diagnosis import explain
@@ -94,13 +99,21 @@ class _Plugin:
         # so what is armed goes a little later; not by gdb.post_event, of which GDB 13 dies if it ends before.
         self.session.connection_gone()
 
+    def _on_new_objfile(self, event: object) -> None:
+        self.session.new_objfile()
+
     def _on_prompt(self, *nothing: object) -> None:
         self.session.settle()
 
     def _on_gdb_exit(self, event: object) -> None:
         # GDB 13 takes its connections down after Python's end, and dies of a handler that is still there.
-        gdb.events.connection_removed.disconnect(self._on_disconnect)
-        self.session.disarm()
+        with contextlib.suppress(SystemError, ValueError):
+            gdb.events.connection_removed.disconnect(self._on_disconnect)
+        # A GDB that is ended by a signal interrupts what it does next; what it has put into a program must go.
+        for _ in range(3):
+            with contextlib.suppress(KeyboardInterrupt, SystemError):
+                self.session.disarm()
+                return
 
 
 def styled(text: str, role: str) -> str:
@@ -139,12 +152,13 @@ class _GdbCommand(gdb.Command):
         self._plugin.run(self._command, argument)
 
     def complete(self, text: str, word: Optional[str]) -> Optional[Union[Sequence[str], int]]:
+        kinds = {argument.kind for argument in self._command.arguments}
         if registry.asks_for_file(self._command, text):
             # GDB's own completer would take all that was typed for the file's name; it is only asked for word breaks.
             return gdb.COMPLETE_FILENAME if word is None else _files(text.rsplit(" ", 1)[-1], word)
-        if not text.rsplit(" ", 1)[-1].startswith("-") and any(a.kind == "address" for a in self._command.arguments):
+        if not text.rsplit(" ", 1)[-1].startswith("-") and "address" in kinds:
             return gdb.COMPLETE_EXPRESSION
-        if not text.rsplit(" ", 1)[-1].startswith("-") and any(a.kind == "routine" for a in self._command.arguments):
+        if not text.rsplit(" ", 1)[-1].startswith("-") and kinds & {"routine", "routines"}:
             return gdb.COMPLETE_SYMBOL
         if not text.rsplit(" ", 1)[-1].startswith("-") and any(a.kind == "file" for a in self._command.arguments):
             return gdb.COMPLETE_FILENAME

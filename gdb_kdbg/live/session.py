@@ -16,19 +16,24 @@ from .target import GdbTarget, evaluate
 
 # What not every command needs is imported where it is used: a first command is to take no longer than the others.
 if TYPE_CHECKING:
+    from ..overlap_report import OverlapHits
     from ..ranges import Range
     from ..scene import Note, Scene
     from ..symbols import Symbols
     from ..vtable_words import VtablePointer
+    from .overlaps import GdbOverlaps
     from .stops import Armed
 
 
 class GdbSession:
     """What commands are given inside GDB."""
 
-    def __init__(self) -> None:
+    def __init__(self, show: Callable[[OverlapHits], None]) -> None:
+        """Take what shows an overlapping copy to the user."""
+        self._show = show
         self._target = GdbTarget()
         self._armed: Optional[Armed] = None
+        self._overlaps: Optional[GdbOverlaps] = None
         self._dumps = GuestDumps()
         self.guards = Guards()
         self.note: Optional[Note] = None
@@ -113,11 +118,24 @@ class GdbSession:
         path = find_path(target, entry, exit)
         return self._guarded(lambda: f"{armed.check_path(path, checker, self._report)} ({path.owner})")
 
+    def overlaps(self) -> GdbOverlaps:
+        if self._overlaps is None:
+            from .overlaps import GdbOverlaps
+
+            self._overlaps = GdbOverlaps(self._target, self._show)
+        return self._overlaps
+
+    def new_objfile(self) -> None:
+        """Take note of a file that was loaded."""
+        if self._overlaps:
+            self._overlaps.loaded()
+
     def disarm(self) -> int:
-        return self._armed.disarm() if self._armed else 0
+        armed = self._armed.disarm() if self._armed else 0
+        return armed + (self._overlaps.disarm() if self._overlaps else 0)
 
     def armed(self) -> tuple[str, ...]:
-        return self._armed.describe() if self._armed else ()
+        return tuple(line for arms in (self._armed, self._overlaps) if arms for line in arms.describe())
 
     def _arms(self) -> Armed:
         from .stops import Armed
@@ -129,6 +147,8 @@ class GdbSession:
         """Take note of a stop; return whether kdbg has a story to tell of it."""
         if self._armed:
             self._armed.stopped()
+        if self._overlaps:
+            self._overlaps.stopped()
         pending, self._pending = self._pending, False
         return pending
 

@@ -103,6 +103,9 @@ class OfflineSession:
     def check_system_calls(self, entry: str, exit: str) -> str:
         _needs_live()
 
+    def overlaps(self) -> NoReturn:
+        _needs_live()
+
     def disarm(self) -> int:
         return 0
 

@@ -1,0 +1,171 @@
+"""The threads of a native process as ptrace(2) shows them, from inside GDB, which is their tracer.
+
+GDB's own way of running one instruction delivers signals, tells every observer and cannot block anything. These calls
+leave everything as GDB knows it: it is enough to put the registers back. Sources: ptrace(2); Linux
+arch/x86/include/asm/user_64.h.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+import signal
+import time
+from functools import lru_cache
+from typing import Any, Callable, Iterator, Mapping
+
+from ..errors import KdbgError, TargetUnavailable
+
+# struct user_regs_struct, in its order.
+REGISTERS = (
+    "r15", "r14", "r13", "r12", "rbp", "rbx", "r11", "r10", "r9", "r8", "rax", "rcx", "rdx", "rsi", "rdi", "orig_rax",
+    "rip", "cs", "eflags", "rsp", "ss", "fs_base", "gs_base", "ds", "es", "fs", "gs",
+)  # fmt: skip
+_CONT, _SINGLESTEP, _GETREGS, _SETREGS = 7, 9, 12, 13
+_GETSIGINFO, _SETSIGINFO, _GETSIGMASK, _SETSIGMASK = 0x4202, 0x4203, 0x420A, 0x420B
+_GET_SYSCALL_INFO, _ENTERING = 0x420E, 1
+_SIGINFO_SIZE, _MASK_SIZE = 128, 8
+_WAIT_ANY = 0x40000000  # __WALL: threads too
+_PATIENCE = 10.0
+_GETREGSET, _SETREGSET, _EXTENDED_STATE, _EXTENDED_SIZE = 0x4204, 0x4205, 0x202, 1 << 16
+_TGKILL = 234
+# Blocking SIGTRAP would end the program at the single step (Linux kernel/signal.c, force_sig_info_to_task); the others
+# cannot be blocked.
+_BLOCKED = ((1 << 64) - 1) & ~sum(1 << (s - 1) for s in (signal.SIGTRAP, signal.SIGKILL, signal.SIGSTOP))
+
+
+@lru_cache(maxsize=1)
+def _libc() -> Any:
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.ptrace.restype = ctypes.c_long
+    libc.ptrace.argtypes = (ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p)
+    return libc
+
+
+class Thread:
+    """One stopped thread, traced by this very GDB."""
+
+    def __init__(self, process: int, thread: int) -> None:
+        self._process = process
+        self._thread = thread
+        self._swallowed_stop = False
+
+    def registers(self) -> dict[str, int]:
+        """Read the general registers."""
+        words = (ctypes.c_uint64 * len(REGISTERS))()
+        self._ask(_GETREGS, 0, words)
+        return dict(zip(REGISTERS, words))
+
+    def set_registers(self, registers: Mapping[str, int]) -> None:
+        """Write all general registers."""
+        values = (registers[name] & (1 << 64) - 1 for name in REGISTERS)
+        self._ask(_SETREGS, 0, (ctypes.c_uint64 * len(REGISTERS))(*values))
+
+    def is_entering_call(self) -> bool:
+        """Tell whether it is stopped where a system call is about to be made, as by `catch syscall`."""
+        told = ctypes.create_string_buffer(88)
+        try:
+            self._ask(_GET_SYSCALL_INFO, len(told), told)
+        except KdbgError:
+            return False  # before Linux 5.3
+        return told.raw[0] == _ENTERING
+
+    @contextlib.contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        """Block the thread's signals; afterwards its mask, registers and the signal it stopped by are back."""
+        registers = self.registers()
+        with self._without_signals():
+            try:
+                yield
+            finally:
+                self.set_registers(registers)
+                self._settle()
+                self.set_registers(registers)
+
+    def step_out(self, is_inside: Callable[[int], bool], limit: int) -> None:
+        """Let the thread run, instruction by instruction and without its signals, until its pc is outside."""
+        with self._without_signals():
+            while limit and is_inside(self.registers()["rip"]):
+                self.step(swallowed=True)
+                limit -= 1
+            self._settle()
+
+    @contextlib.contextmanager
+    def _without_signals(self) -> Iterator[None]:
+        mask, stopped_by = self._signal_mask(), ctypes.create_string_buffer(_SIGINFO_SIZE)
+        self._ask(_GETSIGINFO, 0, stopped_by)
+        self.set_signal_mask(_BLOCKED)
+        try:
+            yield
+        finally:
+            # What the thread set itself stays.
+            if self._signal_mask() == _BLOCKED:
+                self.set_signal_mask(mask)
+            self._ask(_SETSIGINFO, 0, stopped_by)
+            if self._swallowed_stop:
+                self._swallowed_stop = False
+                self._send(signal.SIGSTOP)  # GDB sent it, and waits for it
+
+    # After single steps the trap flag would stay until the next resumption, and end a program whose GDB is killed
+    # before. So the thread is resumed into a signal that waits for it already: it executes nothing, and still is where
+    # an interrupted system call can be made again.
+    def _settle(self) -> None:
+        self._send(signal.SIGTRAP)
+        self._resume(_CONT, False)
+
+    def _send(self, number: int) -> None:
+        _libc().syscall(_TGKILL, self._process, self._thread, int(number))
+
+    def extended_state(self) -> bytes:
+        """Read the floating-point and vector registers, as the processor saves them."""
+        buffer = ctypes.create_string_buffer(_EXTENDED_SIZE)
+        vector = (ctypes.c_uint64 * 2)(ctypes.addressof(buffer), len(buffer))
+        self._ask(_GETREGSET, _EXTENDED_STATE, vector)
+        return buffer.raw[: vector[1]]
+
+    def set_extended_state(self, state: bytes) -> None:
+        """Write what `extended_state` has read."""
+        buffer = ctypes.create_string_buffer(state, len(state))
+        self._ask(_SETREGSET, _EXTENDED_STATE, (ctypes.c_uint64 * 2)(ctypes.addressof(buffer), len(buffer)))
+
+    def step(self, swallowed: bool = False) -> None:
+        """Execute one instruction, with all signals blocked; one that comes through is an error, or is swallowed."""
+        self._resume(_SINGLESTEP, swallowed)
+
+    def _resume(self, request: int, swallowed: bool) -> None:
+        while True:
+            self._ask(request, 0, None)
+            by = self._wait()
+            if by == signal.SIGTRAP:
+                return
+            if by == signal.SIGSTOP:
+                self._swallowed_stop = True
+            elif not swallowed:
+                raise KdbgError(f"an injected instruction ended in {signal.Signals(by).name}")
+
+    def set_signal_mask(self, mask: int) -> None:
+        """Set which signals are blocked."""
+        self._ask(_SETSIGMASK, _MASK_SIZE, ctypes.byref(ctypes.c_uint64(mask)))
+
+    def _signal_mask(self) -> int:
+        mask = ctypes.c_uint64()
+        self._ask(_GETSIGMASK, _MASK_SIZE, ctypes.byref(mask))
+        return mask.value
+
+    def _wait(self) -> int:
+        end = time.monotonic() + _PATIENCE
+        while time.monotonic() < end:
+            found, status = os.waitpid(self._thread, _WAIT_ANY | os.WNOHANG)
+            if found and os.WIFSTOPPED(status):
+                return os.WSTOPSIG(status)
+            if found:
+                raise TargetUnavailable(f"thread {self._thread} ended during an injected system call")
+        raise KdbgError(f"thread {self._thread} does not come back from an injected system call")
+
+    def _ask(self, request: int, address: int, data: Any) -> None:
+        place = ctypes.cast(data, ctypes.c_void_p) if data is not None else None
+        if _libc().ptrace(request, self._thread, address, place) == -1:
+            name = errno.errorcode.get(ctypes.get_errno(), "?")
+            raise KdbgError(f"ptrace request {request:#x} on thread {self._thread} failed: {name}")
