@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Run = Callable[[Session, Any], object]
 
-MODULES = ("status", "ring", "canary", "watch", "got", "reloc", "symbol", "vtable", "check_copy", "why")
+MODULES = ("status", "connect", "ring", "canary", "watch", "got", "reloc", "symbol", "vtable", "check_copy", "why")
 
 
 # Choices longer than this are listed below the option and not in the usage line.
@@ -30,8 +30,8 @@ class Argument:
 
     `kind` decides parsing and completion. It is `flag`, `text`, `count`, `number`, `glob`, `registers`, `address` (an
     expression of the target language inside GDB, a number or a symbol outside), `routine` (a function; outside it comes
-    behind the files), `objfile` (a loaded file; outside it is an option) or `file`. A positional argument is optional
-    unless `required`.
+    behind the files), `objfile` (a loaded file; outside it is an option), `process` (a process of this machine) or
+    `file`. A positional argument is optional unless `required`.
     """
 
     def __init__(
@@ -145,6 +145,8 @@ class Setting:
 
 
 SETTINGS = (
+    Setting("module-path", "Directories with the files of a kernel's modules, separated by colons",
+            "`kdbg connect uml` looks there first, then beside the file of the kernel."),
     Setting("format", "Form of kdbg's output", "table for people, json for scripts (one object a line).",
             "table", ("table", "json")),
     Setting("ring-layout", "Layout of the trace ring where it differs from docs/ring-format.md",
@@ -207,7 +209,7 @@ def candidates(command: Command, typed_words: Sequence[str], objfiles: Sequence[
         if argument.is_option and argument.name not in typed_words:
             words.append(argument.name)
         elif not argument.is_option:
-            words.extend(objfiles if argument.kind == "objfile" else argument.choices)
+            words.extend(objfiles if argument.kind in ("objfile", "process") else argument.choices)
     return words
 
 

@@ -97,7 +97,7 @@ class _Plugin:
     def _on_gdb_exit(self, event: object) -> None:
         # GDB 13 takes its connections down after Python's end, and dies of a handler that is still there.
         gdb.events.connection_removed.disconnect(self._on_disconnect)
-        self.session.disarm()
+        self.session.end()
 
 
 def styled(text: str, role: str) -> str:
@@ -127,8 +127,19 @@ class _GdbCommand(gdb.Command):
             return gdb.COMPLETE_EXPRESSION
         if not text.rsplit(" ", 1)[-1].startswith("-") and any(a.kind == "routine" for a in self._command.arguments):
             return gdb.COMPLETE_SYMBOL
+        if any(argument.kind == "process" for argument in self._command.arguments):
+            return registry.complete(self._command, text, word, _processes(text))
         names = [os.path.basename(o.filename) for o in gdb.objfiles() if o.filename and o.is_valid()]
         return registry.complete(self._command, text, word, names)
+
+
+# The second word of `kdbg connect uml`; the first one is a choice.
+def _processes(text: str) -> Sequence[str]:
+    if "uml" not in text.split()[: 2 if text.endswith(" ") else -1]:
+        return ()
+    from ..uml_processes import kernels
+
+    return [str(kernel.pid) for kernel in kernels()]
 
 
 class _Prefix(gdb.Command):

@@ -74,7 +74,7 @@ class Thread:
         mask, blocked = ctypes.c_uint64(), ctypes.c_uint64(_BLOCKED)
         stopped_by = ctypes.create_string_buffer(_SIGINFO_SIZE)
         self._ask(_GETSIGMASK, _MASK_SIZE, ctypes.byref(mask))
-        self._ask(_GETSIGINFO, 0, stopped_by)
+        is_by_signal = self._was_stopped_by_signal(stopped_by)
         registers = self.registers()
         self._ask(_SETSIGMASK, _MASK_SIZE, ctypes.byref(blocked))
         try:
@@ -82,7 +82,16 @@ class Thread:
         finally:
             self.set_registers(registers)
             self._ask(_SETSIGMASK, _MASK_SIZE, ctypes.byref(mask))
-            self._ask(_SETSIGINFO, 0, stopped_by)
+            if is_by_signal:
+                self._ask(_SETSIGINFO, 0, stopped_by)
+
+    # A program that was stopped as a job when it was attached to has none (ptrace(2), group-stop).
+    def _was_stopped_by_signal(self, into: Any) -> bool:
+        try:
+            self._ask(_GETSIGINFO, 0, into)
+        except KdbgError:
+            return False
+        return True
 
     def step(self) -> None:
         """Execute one instruction; only within `undisturbed`."""

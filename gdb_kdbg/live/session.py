@@ -6,6 +6,7 @@ from typing import Callable, Mapping, Optional
 
 import gdb
 
+from ..connect_command import Connected
 from ..errors import KdbgError, NotSupported
 from ..file_target import FileTarget
 from ..ranges import Range
@@ -14,14 +15,19 @@ from ..scene import Note, Scene
 from ..session import Guards
 from ..syscalls import EXIT, SystemCallChecker, find_path
 from ..target import LiveTarget, Target
+from ..uml_kernel import is_uml
+from ..uml_processes import KernelProcess
 from ..units import Address
 from ..vtable_words import VtablePointer
 from .fat_pointers import vtable_pointer
 from .guest_dumps import GuestDumps
+from .leaving import Leaving
 from .objfiles import loaded_objfiles
 from .settings import setting_values
 from .stops import Armed, readable
+from .stub import connect_stub
 from .target import GdbTarget, evaluate
+from .uml import UmlConnection
 
 
 class GdbSession:
@@ -35,6 +41,8 @@ class GdbSession:
         self.note: Optional[Note] = None
         self._pending = False
         self._is_stale = False
+        self.leaving = Leaving()
+        self._uml = UmlConnection(self._target, self.leaving)
 
     @property
     def target(self) -> Target:
@@ -80,6 +88,8 @@ class GdbSession:
     def watch(self, what: str, range: Range, any_process: bool) -> str:
         self.live_target()
         readable(self._target, range)
+        if what == "guard" and is_uml(self._target):
+            return self._guarded(lambda: self._armed.watch_guest(range, self._scene, self._report))
         return self._guarded(lambda: self._armed.watch(what, range, any_process, self._scene, self._report))
 
     def check_system_calls(self, entry: str, exit: str) -> str:
@@ -88,11 +98,28 @@ class GdbSession:
             raise KdbgError("the guard is checked around system calls already (kdbg canary --off ends it)")
         index = target.symbol(parse_wish(self.settings["ring-layout"]).index)
         checker = SystemCallChecker(self.guards, index.address if index else None)
+        if is_uml(target) and not entry:
+            return self._guarded(lambda: self._armed.check_guests(checker, self._report))
         checker.check(target, EXIT)
         if target.kind != "system emulator" and not entry:
             return self._guarded(lambda: self._armed.check_native(checker, self._report))
         path = find_path(target, entry, exit)
         return self._guarded(lambda: f"{self._armed.check_path(path, checker, self._report)} ({path.owner})")
+
+    def connected_process(self) -> Optional[int]:
+        is_native = self._target.kind == "native" and gdb.selected_thread() is not None
+        return gdb.selected_inferior().pid if is_native else None
+
+    def connect_kernel(self, kernel: KernelProcess) -> Connected:
+        return self._uml.connect(kernel)
+
+    def connect_stub(self, place: str) -> Connected:
+        return connect_stub(self._target, place)
+
+    def end(self) -> None:
+        """GDB ends: undo what was done to the program, and disarm."""
+        self.leaving.run()
+        self.disarm()
 
     def disarm(self) -> int:
         return self._armed.disarm()
@@ -103,6 +130,7 @@ class GdbSession:
     def stopped(self) -> bool:
         """Take note of a stop; return whether kdbg has a story to tell of it."""
         self._armed.stopped()
+        self._uml.refresh()
         pending, self._pending = self._pending, False
         return pending
 
@@ -123,12 +151,14 @@ class GdbSession:
         if self._is_stale:
             self._is_stale = False
             self.disarm()
+            self._uml.gone()
 
     def new_target(self) -> None:
         """Forget guards and disarm: the program they belong to is gone."""
         self.going_on()
         self.guards.forget()
         self.disarm()
+        self._uml.gone()
 
     def _report(self, note: Note) -> None:
         self._pending = True

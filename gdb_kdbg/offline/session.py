@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Mapping, NoReturn, Optional, Sequence
 
+from ..connect_command import Connected
 from ..dumps.core import CoreTarget
 from ..errors import KdbgError, NotSupported, SymbolNotFound, TargetUnavailable
 from ..file_target import FileTarget
@@ -13,6 +14,7 @@ from ..registry import SETTINGS
 from ..scene import Scene
 from ..session import Guards
 from ..target import LiveTarget, Objfile, Target
+from ..uml_processes import KernelProcess
 from ..units import Address, address
 from ..vtable_words import ADDRESS, VtablePointer
 
@@ -82,6 +84,15 @@ class OfflineSession:
         _needs_live()
 
     def check_system_calls(self, entry: str, exit: str) -> str:
+        _needs_live()
+
+    def connected_process(self) -> Optional[int]:
+        return None
+
+    def connect_kernel(self, kernel: KernelProcess) -> Connected:
+        _needs_live()
+
+    def connect_stub(self, place: str) -> Connected:
         _needs_live()
 
     def disarm(self) -> int:
