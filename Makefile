@@ -1,6 +1,7 @@
 # make demo [FAULT=NAME]   see kdbg at work on a kernel
 # make test                all checks
 # make bench [JSON=FILE]   measure kdbg; docs/bench.md tells how to read it
+# make uml [RUN=COMMANDS]  boot a User-mode Linux kernel, built first if it is not there; see examples/uml
 # make docs                docs/commands.md, from the commands themselves
 # make clean
 
@@ -14,6 +15,10 @@ bench:
 	scripts/setup --for demo
 	.venv/bin/python -m bench.run $(if $(JSON),--json $(JSON))
 
+uml:
+	examples/uml/build
+	examples/uml/boot $(RUN)
+
 docs:
 	scripts/setup --for demo
 	.venv/bin/python -m gdb_kdbg.docs > docs/commands.md.new
@@ -22,4 +27,4 @@ docs:
 clean:
 	rm -rf build
 
-.PHONY: demo test bench docs clean
+.PHONY: demo test bench uml docs clean
