@@ -37,7 +37,7 @@ def add_argument(parser: argparse.ArgumentParser, argument: Argument) -> None:
     else:
         parser.add_argument(
             argument.name,
-            nargs=None if argument.required else "?",
+            nargs="*" if argument.kind == "routines" else None if argument.required else "?",
             choices=argument.choices or None,
             help=argument.help,
         )

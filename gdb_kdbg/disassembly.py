@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import Any, Iterable, Mapping, Optional, Sequence
+from typing import Any, Iterable, Iterator, Mapping, NamedTuple, Optional, Sequence
 
 from .errors import KdbgError
 from .ranges import Range
@@ -107,6 +107,23 @@ def _decoder() -> Any:
 def decode(code: bytes, address: Address, limit: int = 0) -> Sequence[Instruction]:
     """Decode instructions from `code`, at most `limit` of them if given; stops at bytes that are none."""
     return [_instruction(raw) for raw in _decoder().disasm(code, address, limit)]
+
+
+class EncodedInstruction(NamedTuple):
+    """An instruction with its bytes, where its 32-bit displacement is in them (0 without one), and what it reads."""
+
+    instruction: Instruction
+    code: bytes
+    displacement_offset: int
+    reads: frozenset[str]
+
+
+def decode_encoded(code: bytes, address: int) -> Iterator[EncodedInstruction]:
+    """Decode instructions with what is needed to move them; stops at bytes that are none."""
+    for raw in _decoder().disasm(code, address):
+        offset = raw.disp_offset if raw.encoding.disp_size == 4 else 0
+        reads = frozenset(whole_register(raw.reg_name(number)) for number in raw.regs_access()[0])
+        yield EncodedInstruction(_instruction(raw), bytes(raw.bytes), offset, reads)
 
 
 def decode_to(code: bytes, address: Address, end: Address) -> Sequence[Instruction]:

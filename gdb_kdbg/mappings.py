@@ -34,9 +34,10 @@ def parse_mappings(text: str) -> tuple[Mapping, ...]:
 
 
 def free_places(mappings: Sequence[Mapping], near: Range, size: int) -> Sequence[int]:
-    """Return addresses of free room for `size` bytes within reach of all of `near`, the nearest first.
+    """Return addresses of free room for `size` bytes within reach of all of `near`, the nearest below it first.
 
-    They are at whole pages, a page away from what is mapped, and leave stack and heap room to grow.
+    They are at whole pages, a page away from what is mapped, and leave stack and heap room to grow. What lies above a
+    program is rather taken by its heap, or by the modules of a kernel.
     """
     places: list[int] = []
     low, high = max(LOWEST, near.end - REACH), min(HIGHEST, near.start + REACH)
@@ -44,7 +45,7 @@ def free_places(mappings: Sequence[Mapping], near: Range, size: int) -> Sequence
         start, end = _up(max(start, low)), min(end, high) - size & -PAGE
         if start <= end:
             places.append(min(max(near.start & -PAGE, start), end))
-    return sorted(places, key=lambda place: abs(place - near.start))
+    return sorted(places, key=lambda place: (place > near.start, abs(place - near.start)))
 
 
 def _gaps(mappings: Sequence[Mapping]) -> Sequence[tuple[int, int]]:

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
     Run = Callable[[Session, Any], object]
 
-MODULES = ("status", "connect", "ring", "canary", "watch", "got", "reloc", "symbol", "vtable", "check_copy", "why")
+MODULES = (
+    "status", "connect", "ring", "canary", "watch", "got", "reloc", "symbol", "vtable", "check_copy", "overlap", "why",
+)  # fmt: skip
 
 
 # Choices longer than this are listed below the option and not in the usage line.
@@ -30,8 +32,8 @@ class Argument:
 
     `kind` decides parsing and completion. It is `flag`, `text`, `count`, `number`, `glob`, `registers`, `address` (an
     expression of the target language inside GDB, a number or a symbol outside), `routine` (a function; outside it comes
-    behind the files), `objfile` (a loaded file; outside it is an option), `process` (a process of this machine) or
-    `file`. A positional argument is optional unless `required`.
+    behind the files), `routines` (any number of them), `objfile` (a loaded file; outside it is an option), `process` (a
+    process of this machine) or `file`. A positional argument is optional unless `required`.
     """
 
     def __init__(
@@ -59,7 +61,8 @@ class Argument:
     def usage(self) -> str:
         """Return the argument as a usage line shows it: `[--last COUNT]`."""
         if not self.is_option:
-            return self.name.upper() if self.required else f"[{self.name.upper()}]"
+            name = self.name.upper() + ("..." if self.kind == "routines" else "")
+            return name if self.required else f"[{name}]"
         return f"[{self.name}]" if self.kind == "flag" else f"[{self.name} {self.metavar}]"
 
     @property

@@ -116,7 +116,7 @@ def find_layout(target: Target, setting: str) -> RingLayout:
             "or its names differ (set kdbg ring-layout buffer=... index=...)"
         )
     switch = target.symbol(wish.switch)
-    layout = RingLayout(wish.buffer, buffer.address, index.address, switch.address if switch else None, Count(0), "")
+    layout = RingLayout(buffer.name, buffer.address, index.address, switch.address if switch else None, Count(0), "")
     return _with_capacity(target, _with_fields(layout, wish, target.variable_type(wish.buffer)), wish, buffer)
 
 

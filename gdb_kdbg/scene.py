@@ -11,6 +11,7 @@ from .canary import CanaryReport, read_canary
 from .copies import Coverage
 from .errors import KdbgError, SymbolNotFound
 from .faults import Fault, read_fault, registers_of
+from .overlap_report import PROBE_RING
 from .process import ProbeProcess, probe_process
 from .ranges import Range
 from .ring import IMPLAUSIBLE_TOTAL, RingRecord, RingReport, read_ring
@@ -157,7 +158,8 @@ class Scene:
     def _since(self, first: int, witness: str) -> Coverage:
         """Whether the ring holds every copy from number `first` on; 0 stands for all there were."""
         ring = self.ring
-        if ring is None:
+        # A probe of kdbg's own records overlapping copies only.
+        if ring is None or ring.symbol == PROBE_RING:
             if not self.target.is_system:
                 return Coverage(True, "the target is a program with no ring, whose writes are all its own")
             return Coverage(False, "the target has no trace ring to tell which copies there were")

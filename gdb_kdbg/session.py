@@ -10,6 +10,7 @@ from .units import Address, Word
 
 if TYPE_CHECKING:
     from .connect_command import Connected
+    from .overlap_command import Overlaps
     from .scene import Scene
     from .uml_processes import KernelProcess
     from .vtable_words import VtablePointer
@@ -98,6 +99,10 @@ class Session(Protocol):
 
     def connect_stub(self, place: str) -> Connected:
         """Connect to the stub of a machine. Live only."""
+        ...
+
+    def overlaps(self) -> Overlaps:
+        """What catches overlapping calls, or raise NotSupported. Live only."""
         ...
 
     def disarm(self) -> int:

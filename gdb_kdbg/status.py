@@ -70,7 +70,8 @@ def recognise(session: Session) -> StatusReport:
     problems += state.problems
     return StatusReport(
         target.kind, target.architecture, _process(target), banner(target), state.mode, state.tasks, state.current,
-        _ring(session, target, problems), guard.start if guard else None, files, session.armed(), known, tuple(problems),
+        _ring(session, target, problems), guard.start if guard else None, files, session.armed(), known,
+        tuple(problems),
     )  # fmt: skip
 
 

@@ -35,12 +35,14 @@ class _Plugin:
             from .session import GdbSession
 
             self._session = GdbSession()
+            self._session.overlaps().show = lambda hits: self._print("overlap", hits)
             gdb.events.cont.connect(self._on_continue)
             gdb.events.stop.connect(self._on_stop)
             gdb.events.exited.connect(self._on_exit)
             gdb.events.connection_removed.connect(self._on_disconnect)
             gdb.events.gdb_exiting.connect(self._on_gdb_exit)
             gdb.events.before_prompt.connect(self._on_prompt)
+            gdb.events.new_objfile.connect(self._on_new_objfile)
         return self._session
 
     def run(self, command: registry.Command, argument: str) -> None:
@@ -74,6 +76,9 @@ class _Plugin:
         self.session.going_on()
 
     def _on_stop(self, event: object) -> None:
+        hits = self.session.overlaps().take_hits()
+        if hits is not None:
+            self._print("overlap", hits)
         if not self.session.stopped():
             return
         from ..diagnosis import explain
@@ -90,6 +95,9 @@ class _Plugin:
         # The next machine may have a process with the same page tables. GDB is in the middle of taking this one down,
         # so what is armed goes a little later; not by gdb.post_event, of which GDB 13 dies if it ends before.
         self.session.connection_gone()
+
+    def _on_new_objfile(self, event: object) -> None:
+        self.session.overlaps().loaded()
 
     def _on_prompt(self, *nothing: object) -> None:
         self.session.settle()
@@ -123,9 +131,10 @@ class _GdbCommand(gdb.Command):
         self._plugin.run(self._command, argument)
 
     def complete(self, text: str, word: Optional[str]) -> Optional[Union[Sequence[str], int]]:
-        if not text.rsplit(" ", 1)[-1].startswith("-") and any(a.kind == "address" for a in self._command.arguments):
+        kinds = {argument.kind for argument in self._command.arguments}
+        if not text.rsplit(" ", 1)[-1].startswith("-") and "address" in kinds:
             return gdb.COMPLETE_EXPRESSION
-        if not text.rsplit(" ", 1)[-1].startswith("-") and any(a.kind == "routine" for a in self._command.arguments):
+        if not text.rsplit(" ", 1)[-1].startswith("-") and kinds & {"routine", "routines"}:
             return gdb.COMPLETE_SYMBOL
         if any(argument.kind == "process" for argument in self._command.arguments):
             return registry.complete(self._command, text, word, _processes(text))

@@ -14,7 +14,7 @@ import os
 import signal
 import time
 from functools import lru_cache
-from typing import Any, Iterator, Mapping
+from typing import Any, Callable, Iterator, Mapping
 
 from ..errors import KdbgError, TargetUnavailable
 
@@ -23,12 +23,14 @@ REGISTERS = (
     "r15", "r14", "r13", "r12", "rbp", "rbx", "r11", "r10", "r9", "r8", "rax", "rcx", "rdx", "rsi", "rdi", "orig_rax",
     "rip", "cs", "eflags", "rsp", "ss", "fs_base", "gs_base", "ds", "es", "fs", "gs",
 )  # fmt: skip
-_GETREGS, _SETREGS, _SINGLESTEP = 12, 13, 9
+_CONT, _SINGLESTEP, _GETREGS, _SETREGS = 7, 9, 12, 13
 _GETSIGINFO, _SETSIGINFO, _GETSIGMASK, _SETSIGMASK = 0x4202, 0x4203, 0x420A, 0x420B
 _GET_SYSCALL_INFO, _ENTERING = 0x420E, 1
 _SIGINFO_SIZE, _MASK_SIZE = 128, 8
 _WAIT_ANY = 0x40000000  # __WALL: threads too
 _PATIENCE = 10.0
+_GETREGSET, _SETREGSET, _EXTENDED_STATE, _EXTENDED_SIZE = 0x4204, 0x4205, 0x202, 1 << 16
+_TGKILL = 234
 # Blocking SIGTRAP would end the program at the single step (Linux kernel/signal.c, force_sig_info_to_task).
 _BLOCKED = ((1 << 64) - 1) & ~(1 << (signal.SIGTRAP - 1))
 
@@ -47,6 +49,7 @@ class Thread:
     def __init__(self, process: int, thread: int) -> None:
         self._process = process
         self._thread = thread
+        self._swallowed_stop = False
 
     def registers(self) -> dict[str, int]:
         """Read the general registers."""
@@ -71,19 +74,39 @@ class Thread:
     @contextlib.contextmanager
     def undisturbed(self) -> Iterator[None]:
         """Block the thread's signals; afterwards its mask, registers and the signal it stopped by are back."""
-        mask, blocked = ctypes.c_uint64(), ctypes.c_uint64(_BLOCKED)
-        stopped_by = ctypes.create_string_buffer(_SIGINFO_SIZE)
-        self._ask(_GETSIGMASK, _MASK_SIZE, ctypes.byref(mask))
-        is_by_signal = self._was_stopped_by_signal(stopped_by)
         registers = self.registers()
-        self._ask(_SETSIGMASK, _MASK_SIZE, ctypes.byref(blocked))
+        with self._without_signals():
+            try:
+                yield
+            finally:
+                self.set_registers(registers)
+                self._settle()
+                self.set_registers(registers)
+
+    def step_out(self, is_inside: Callable[[int], bool], limit: int) -> None:
+        """Let the thread run, instruction by instruction and without its signals, until its pc is outside."""
+        with self._without_signals():
+            while limit and is_inside(self.registers()["rip"]):
+                self.step(swallowed=True)
+                limit -= 1
+            self._settle()
+
+    @contextlib.contextmanager
+    def _without_signals(self) -> Iterator[None]:
+        mask, stopped_by = self._signal_mask(), ctypes.create_string_buffer(_SIGINFO_SIZE)
+        is_by_signal = self._was_stopped_by_signal(stopped_by)
+        self.set_signal_mask(_BLOCKED)
         try:
             yield
         finally:
-            self.set_registers(registers)
-            self._ask(_SETSIGMASK, _MASK_SIZE, ctypes.byref(mask))
+            # What the thread set itself stays.
+            if self._signal_mask() == _BLOCKED:
+                self.set_signal_mask(mask)
             if is_by_signal:
                 self._ask(_SETSIGINFO, 0, stopped_by)
+            if self._swallowed_stop:
+                self._swallowed_stop = False
+                self._send(signal.SIGSTOP)  # GDB sent it, and waits for it
 
     # A program that was stopped as a job when it was attached to has none (ptrace(2), group-stop).
     def _was_stopped_by_signal(self, into: Any) -> bool:
@@ -93,22 +116,51 @@ class Thread:
             return False
         return True
 
-    def step(self) -> None:
-        """Execute one instruction; only within `undisturbed`."""
-        swallowed = 0
-        try:
-            while True:
-                self._ask(_SINGLESTEP, 0, None)
-                by = self._wait()
-                if by == signal.SIGTRAP:
-                    return
-                if by != signal.SIGSTOP:
-                    raise KdbgError(f"the injected instruction ended in {signal.Signals(by).name}")
-                swallowed += 1
-        finally:
-            # GDB sent it, and waits for it.
-            for _ in range(swallowed):
-                _libc().syscall(234, self._process, self._thread, int(signal.SIGSTOP))
+    # After single steps the trap flag would stay until the next resumption, and end a program whose GDB is killed
+    # before. So the thread is resumed into a signal that waits for it already: it executes nothing, and still is where
+    # an interrupted system call can be made again.
+    def _settle(self) -> None:
+        self._send(signal.SIGTRAP)
+        self._resume(_CONT, False)
+
+    def _send(self, number: int) -> None:
+        _libc().syscall(_TGKILL, self._process, self._thread, int(number))
+
+    def extended_state(self) -> bytes:
+        """Read the floating-point and vector registers, as the processor saves them."""
+        buffer = ctypes.create_string_buffer(_EXTENDED_SIZE)
+        vector = (ctypes.c_uint64 * 2)(ctypes.addressof(buffer), len(buffer))
+        self._ask(_GETREGSET, _EXTENDED_STATE, vector)
+        return buffer.raw[: vector[1]]
+
+    def set_extended_state(self, state: bytes) -> None:
+        """Write what `extended_state` has read."""
+        buffer = ctypes.create_string_buffer(state, len(state))
+        self._ask(_SETREGSET, _EXTENDED_STATE, (ctypes.c_uint64 * 2)(ctypes.addressof(buffer), len(buffer)))
+
+    def step(self, swallowed: bool = False) -> None:
+        """Execute one instruction, with all signals blocked; one that comes through is an error, or is swallowed."""
+        self._resume(_SINGLESTEP, swallowed)
+
+    def _resume(self, request: int, swallowed: bool) -> None:
+        while True:
+            self._ask(request, 0, None)
+            by = self._wait()
+            if by == signal.SIGTRAP:
+                return
+            if by == signal.SIGSTOP:
+                self._swallowed_stop = True
+            elif not swallowed:
+                raise KdbgError(f"an injected instruction ended in {signal.Signals(by).name}")
+
+    def set_signal_mask(self, mask: int) -> None:
+        """Set which signals are blocked."""
+        self._ask(_SETSIGMASK, _MASK_SIZE, ctypes.byref(ctypes.c_uint64(mask)))
+
+    def _signal_mask(self) -> int:
+        mask = ctypes.c_uint64()
+        self._ask(_GETSIGMASK, _MASK_SIZE, ctypes.byref(mask))
+        return mask.value
 
     def _wait(self) -> int:
         end = time.monotonic() + _PATIENCE

@@ -23,6 +23,7 @@ from .fat_pointers import vtable_pointer
 from .guest_dumps import GuestDumps
 from .leaving import Leaving
 from .objfiles import loaded_objfiles
+from .overlaps import GdbOverlaps
 from .settings import setting_values
 from .stops import Armed, readable
 from .stub import connect_stub
@@ -36,12 +37,13 @@ class GdbSession:
     def __init__(self) -> None:
         self._target = GdbTarget()
         self._armed = Armed(self._target)
+        self.leaving = Leaving()
+        self._overlaps = GdbOverlaps(self._target, self.leaving)
         self._dumps = GuestDumps()
         self.guards = Guards()
         self.note: Optional[Note] = None
         self._pending = False
         self._is_stale = False
-        self.leaving = Leaving()
         self._uml = UmlConnection(self._target, self.leaving)
 
     @property
@@ -121,16 +123,20 @@ class GdbSession:
         self.leaving.run()
         self.disarm()
 
+    def overlaps(self) -> GdbOverlaps:
+        return self._overlaps
+
     def disarm(self) -> int:
-        return self._armed.disarm()
+        return self._armed.disarm() + self._overlaps.disarm()
 
     def armed(self) -> tuple[str, ...]:
-        return self._armed.describe()
+        return *self._armed.describe(), *self._overlaps.describe()
 
     def stopped(self) -> bool:
         """Take note of a stop; return whether kdbg has a story to tell of it."""
         self._armed.stopped()
         self._uml.refresh()
+        self._overlaps.stopped()
         pending, self._pending = self._pending, False
         return pending
 

@@ -54,6 +54,8 @@ class GdbTarget:
         self._loaded = Loaded(())
         self._auxiliary: Optional[Mapping[int, int]] = None
         self._locations: dict[int, Optional[Location]] = {}
+        # What kdbg's own probe offers under the names that a program with a ring would have.
+        self.probe_symbols: Mapping[str, Symbol] = {}
 
     def require_stopped(self) -> None:
         """Raise TargetUnavailable unless there is a stopped program or a core dump."""
@@ -139,7 +141,7 @@ class GdbTarget:
             self._symbols = None
 
     def symbol(self, name: str) -> Optional[Symbol]:
-        return self.symbols.symbol(name) or _gdb_symbol(name)
+        return self.symbols.symbol(name) or _gdb_symbol(name) or self.probe_symbols.get(name)
 
     def label(self, address: Address) -> Optional[Symbol]:
         return self.symbols.nearest(address)

@@ -95,6 +95,9 @@ class OfflineSession:
     def connect_stub(self, place: str) -> Connected:
         _needs_live()
 
+    def overlaps(self) -> NoReturn:
+        _needs_live()
+
     def disarm(self) -> int:
         return 0
 
