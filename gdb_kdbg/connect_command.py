@@ -41,6 +41,6 @@ def _stub(where: str) -> str:
         return where  # a socket of this machine
     if not separator:
         host, port = "localhost", where
-    if not port.isdigit() or not 0 < int(port) < 1 << 16:
+    if (":" in host and not host.startswith("[")) or not port.isdigit() or not 0 < int(port) < 1 << 16:
         raise KdbgError(f"not a place of a stub: {where!r} (kdbg connect qemu HOST:PORT)")
     return f"{host or 'localhost'}:{port}"

@@ -25,7 +25,7 @@ class KernelProcess:
     command: str
 
     def __str__(self) -> str:
-        return f"{self.pid} ({safe_text(self.command, 60)})"
+        return f"{self.pid} ({safe_text(self.executable, 60)})"
 
 
 class Processes:

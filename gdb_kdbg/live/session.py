@@ -100,6 +100,7 @@ class GdbSession:
             raise KdbgError("the guard is checked around system calls already (kdbg canary --off ends it)")
         index = target.symbol(parse_wish(self.settings["ring-layout"]).index)
         checker = SystemCallChecker(self.guards, index.address if index else None)
+        self._uml.require_symbols("the system calls of its guests cannot be checked")
         if is_uml(target) and not entry:
             return self._guarded(lambda: self._armed.check_guests(checker, self._report))
         checker.check(target, EXIT)

@@ -13,16 +13,19 @@ from ..uml_kernel import banner
 from ..units import safe_text
 from .target import GdbTarget
 
+# GDB tries again for so many seconds while nobody listens.
+_PATIENCE = 3
+
 
 def connect_stub(target: GdbTarget, place: str) -> Connected:
     """Connect to a system emulator's stub, or raise KdbgError and be connected to nothing."""
     if gdb.selected_thread() is not None:
         raise KdbgError("this GDB has a target already: disconnect or detach first")
     try:
-        gdb.execute(f"target remote {place}", to_string=True)
+        gdb.execute(f"with tcp connect-timeout {_PATIENCE} -- target remote {place}", to_string=True)
     except gdb.error as error:
-        text = str(error).strip().rstrip(".")
-        raise KdbgError(f"{text} (qemu-system-x86_64 -s -S listens at localhost:1234)") from None
+        reason = str(error).strip().rstrip(".").rpartition(": ")[2]
+        raise KdbgError(f"no stub at {place}: {reason} (qemu-system-x86_64 -s listens at localhost:1234)") from None
     if target.kind != "system emulator":
         gdb.execute("disconnect", to_string=True)
         raise NotSupported(f"the stub at {place} is of a program, not of a machine: target remote {place}")

@@ -11,7 +11,7 @@ import gdb
 
 from ..connect_command import Connected
 from ..elf import open_elf
-from ..errors import KdbgError
+from ..errors import KdbgError, NotSupported
 from ..uml_kernel import banner, is_uml
 from ..uml_modules import directories_for, list_head
 from ..uml_processes import KernelProcess
@@ -86,6 +86,11 @@ class UmlConnection:
             safe_text(f"process {kernel.pid}, {kernel.executable}", 300), banner(self._target), state.mode, state.tasks,
             state.current, (*done, *loaded), (*problems, *unknown, *missing, *state.problems),
         )  # fmt: skip
+
+    def require_symbols(self, without: str) -> None:
+        """Raise NotSupported if the connected kernel has no symbols."""
+        if self._kernel is not None and not is_uml(self._target):
+            raise NotSupported(f"this kernel has no symbols: {without} (file VMLINUX)")
 
     def refresh(self) -> None:
         """Load symbols of modules that have come since; costs one read if none has."""
