@@ -65,6 +65,11 @@ class Processes:
         except OSError:
             return {}
 
+    def word(self, pid: int, address: int) -> int:
+        """Return 4 bytes of a process's memory, or raise OSError."""
+        with open(f"{self._root}/{pid}/mem", "rb", buffering=0) as file:
+            return int.from_bytes(os.pread(file.fileno(), 4, address), "little")
+
     def command(self, pid: int) -> str:
         try:
             with open(f"{self._root}/{pid}/cmdline", "rb") as file:
@@ -89,9 +94,19 @@ def kernels(processes: Optional[Processes] = None) -> Sequence[KernelProcess]:
             continue
         if identity not in recognised:
             recognised[identity] = _is_kernel(processes.file(pid))
-        if recognised[identity]:
+        if recognised[identity] and not _is_orphan(processes, pid):
             found.append(_described(processes, pid))
     return found
+
+
+# A helper lives on when its kernel is killed. In the memory that they shared the kernel says who it was.
+def _is_orphan(processes: Processes, pid: int) -> bool:
+    try:
+        symbol = open_elf(processes.file(pid)).symbol_table().by_name("cpu_tasks")
+        main = processes.word(pid, symbol.address) if symbol is not None else None
+    except (KdbgError, OSError):
+        return False
+    return main is not None and main != pid
 
 
 def choose(wanted: str, processes: Optional[Processes] = None) -> KernelProcess:
