@@ -211,7 +211,7 @@ def candidates(command: Command, typed_words: Sequence[str], objfiles: Sequence[
             return argument.choices
         if argument.is_option and argument.name not in typed_words:
             words.append(argument.name)
-        elif not argument.is_option:
+        elif not argument.is_option and not set(typed_words) & set(argument.choices):
             words.extend(objfiles if argument.kind in ("objfile", "process") else argument.choices)
     return words
 
