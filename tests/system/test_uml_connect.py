@@ -286,3 +286,58 @@ def stripped(guest: uml.Guest, directory: pathlib.Path) -> Iterator[int]:
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         log.close()
+
+
+BREAK = """python
+from gdb_kdbg.errors import KdbgError
+from gdb_kdbg.live.uml import UmlConnection
+def fail(self):
+    raise KdbgError("this is a test")
+UmlConnection._stop_notifications = fail
+end
+"""
+HANDLED = ["info signals SIGUSR1", "info signals SIGSEGV"]
+UNTOUCHED = re.compile(r"^SIG(?:USR1|SEGV)\s+Yes\s+Yes\s+Yes\b", re.MULTILINE)
+
+
+def test_an_error_in_the_middle_undoes_what_was_done(guest: uml.Guest, tmp_path: pathlib.Path) -> None:
+    before = state(guest)
+    lines = [script(tmp_path, BREAK), f"kdbg connect uml {guest.pid}", *HANDLED, "info inferiors", "kdbg connect uml"]
+    output = support.gdb(lines)
+    assert "kdbg: this is a test" in output.text
+    assert len(UNTOUCHED.findall(output.text)) == 2 and "<null>" in output.text
+    assert state(guest) == before and "TracerPid:\t0" in pathlib.Path(f"/proc/{guest.pid}/status").read_text()
+
+
+def test_a_hook_of_the_user_is_kept(guest: uml.Guest, tmp_path: pathlib.Path) -> None:
+    hook = script(tmp_path, "define hook-detach\necho hooked\\n\nend\n", "hook.gdb")
+    read = script(tmp_path, SIGCHLD + "end\n")
+    connect = f"kdbg connect uml {guest.pid}"
+    output = support.gdb([hook, connect, "detach", connect, "detach", f"attach {guest.pid}", read, "detach"])
+    assert output.text.count("hooked") == 3 and sigchld(output) == [0]
+
+
+def test_a_kernel_that_ends(tmp_path: pathlib.Path) -> None:
+    with uml.boot(tmp_path) as guest:
+        lines = [f"kdbg connect uml {guest.pid}", "kdbg canary --syscalls", typed(guest, "halt"), "continue", "kdbg"]
+        output = support.gdb([*lines, *HANDLED, "info breakpoints"])
+        assert "exited normally" in output.text
+        assert len(UNTOUCHED.findall(output.text)) == 2
+        assert "No breakpoints or watchpoints" in output.text
+
+
+def test_a_kernel_that_is_attached_to_already(guest: uml.Guest, tmp_path: pathlib.Path) -> None:
+    read = script(tmp_path, SIGCHLD + "end\n")
+    lines = [f"attach {guest.pid}", "kdbg connect uml", read, "detach", f"attach {guest.pid}", read, "detach"]
+    output = support.gdb(lines)
+    assert output.data("connect")["connected"].startswith(f"process {guest.pid},")
+    assert sigchld(output) == [1, 0]
+
+
+def test_with_a_probe_for_overlaps(guest: uml.Guest) -> None:
+    before = state(guest)
+    lines = [f"kdbg connect uml {guest.pid}", "kdbg overlap memcpy --count", "kdbg canary --syscalls", "detach"]
+    output = support.gdb([*lines, *lines])
+    assert len([item for item in output.objects if item["command"] == "overlap"]) == 2
+    assert state(guest) == before
+    assert "all right" in guest.do("files 20")

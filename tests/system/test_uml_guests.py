@@ -154,3 +154,27 @@ def test_guards_in_a_core_dump_of_the_kernel(guest: uml.Guest, tmp_path: pathlib
 def test_tasks_of_other_targets_are_not_known(tmp_path: pathlib.Path) -> None:
     output = support.gdb(["starti", "kdbg canary --all"], "/bin/true")
     assert "the tasks of this target (native) are not known: this needs a user-mode Linux kernel" in output.text
+
+
+SLOW = """python
+import time
+from gdb_kdbg.syscalls import SystemCallChecker
+quick = SystemCallChecker.check
+def slow(*arguments):
+    end = time.monotonic() + 0.025
+    while time.monotonic() < end:
+        pass
+    return quick(*arguments)
+SystemCallChecker.check = slow
+end
+"""
+
+
+def test_a_check_that_takes_longer_than_a_tick_gets_on(guest: uml.Guest, tmp_path: pathlib.Path) -> None:
+    script = tmp_path / "slow.gdb"
+    script.write_text(SLOW)
+    lines = [f"source {script}", "kdbg canary --syscalls", *typed(guest, "guard_over"), "continue"]
+    output, console = session(guest, *lines, last="guard_over")
+    (shown,) = printed(console)
+    (finding,) = output.data("why")["findings"]
+    assert f"guard (pid {shown.pid}) let read(" in finding["summary"]

@@ -132,18 +132,16 @@ def test_a_kernel_that_writes_beyond_is_not_said_to_be_asked() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "summary"),
+    ("change", "verdict", "told_of_it"),
     [
-        (write(call=SystemCall(16, (0, 0x540F, 0x1000))), "undecidable: the guard in guard (pid 26) was overwritten by the"
-         " kernel during ioctl(0x0, 0x540f, 0x1000)"),
-        (write(), "undecidable: the guard in guard (pid 26) was overwritten by the kernel, in a system call that began"
-         " before"),
-        (write(in_call=False), "program at fault: the guard in guard (pid 26) was overwritten in user mode, after"
-         " getpid(0x0, 0x0, 0x0)"),
+        (write(call=SystemCall(16, (0, 0x540F, 0x1000))), "undecidable",
+         "overwritten by the kernel during ioctl(0x0, 0x540f, 0x1000)"),
+        (write(), "undecidable", "overwritten by the kernel, in a system call that began before"),
+        (write(in_call=False), "program at fault", "overwritten in user mode, after getpid(0x0, 0x0, 0x0)"),
     ],
 )  # fmt: skip
-def test_what_is_said_of_other_changes(change: GuestWrite, summary: str) -> None:
-    assert told(change)[0] == summary
+def test_what_is_said_of_other_changes(change: GuestWrite, verdict: str, told_of_it: str) -> None:
+    assert told(change)[0] == f"{verdict}: the guard in guard (pid 26) was {told_of_it}"
 
 
 def test_the_copy_is_the_outermost_of_those_that_make_it() -> None:
