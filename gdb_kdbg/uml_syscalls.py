@@ -5,17 +5,21 @@ Source: Linux arch/um/os-Linux/skas/process.c and arch/um/kernel/skas/syscall.c.
 
 from __future__ import annotations
 
+import contextlib
 from typing import Optional, Sequence
 
 from .disassembly import Instruction, decode
-from .errors import SymbolNotFound
-from .syscalls import SystemCall, SystemCallPath
+from .errors import KdbgError, SymbolNotFound
+from .syscalls import ENTRY, EXIT, SystemCall, SystemCallChecker, SystemCallPath
+from .uml_guest import GuestProcess
 from .uml_kernel import Task, UmlKernel
 from .units import Address, Size
 
 HANDLER, LOOP = "handle_syscall", "userspace"
 _LONGEST_LOOP = 8192
 _ARGUMENTS = ("rdi", "rsi", "rdx")
+# What the kernel leaves as the number when a call is over.
+_NO_CALL = (1 << 64) - 1
 
 
 def uml_path(kernel: UmlKernel) -> SystemCallPath:
@@ -44,6 +48,16 @@ def returns_from(code: bytes, start: Address, function: Address) -> Sequence[Add
         if instruction.mnemonic == "movabs" and instruction.registers and instruction.immediate is not None:
             held[instruction.registers[0]] = instruction.immediate
     return found
+
+
+def note_guards(kernel: UmlKernel, checker: SystemCallChecker) -> None:
+    """Note the guard of every task, and which system call it is in: that may be the one which changes it."""
+    with contextlib.suppress(KdbgError):
+        for task in kernel.tasks():
+            call = call_of(task)
+            if task.mm:
+                point = EXIT if call.number == _NO_CALL else ENTRY
+                checker.check(GuestProcess(kernel, task), point, call if point == ENTRY else None)
 
 
 class Progress:

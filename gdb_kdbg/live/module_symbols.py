@@ -19,6 +19,7 @@ class ModuleSymbols:
         self._target = target
         self._loaded: dict[str, str] = {}
         self._places: dict[str, int] = {}
+        self.is_complete = True  # no module was seen in the middle of being loaded
 
     def refresh(self, directories: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
         """Load what is new and drop what is gone; return what is loaded now, and what could not be."""
@@ -29,6 +30,7 @@ class ModuleSymbols:
                 present[repr(module)] = module
         except KdbgError as error:
             problems.append(str(error))
+        self.is_complete = all(module.text for module in present.values())
         for key in [key for key in self._loaded if key not in present]:
             self._drop(key)
         for key, module in present.items():

@@ -97,7 +97,7 @@ class UmlConnection:
         if self._kernel is None or gdb.selected_inferior().pid != self._kernel.pid:
             return
         with contextlib.suppress(KdbgError, gdb.error):
-            if list_head(self._target) != self._list_seen:
+            if not self._modules.is_complete or list_head(self._target) != self._list_seen:
                 self._refresh()
 
     def _refresh(self) -> tuple[Sequence[str], Sequence[str]]:

@@ -14,7 +14,7 @@ from ..scene import GuestWrite, Note, Scene
 from ..syscalls import ENTRY, EXIT, GuardChange, SystemCallChecker
 from ..uml_guest import GuestProcess
 from ..uml_kernel import Task, UmlKernel, find_kernel
-from ..uml_syscalls import HANDLER, Progress, call_of, skipping, uml_path
+from ..uml_syscalls import HANDLER, Progress, call_of, note_guards, skipping, uml_path
 from ..units import Address, Size, Word
 from ..watching import WriteFilter
 from .interrupt import InterruptWatcher
@@ -168,6 +168,7 @@ def guest_checks(
     """Arm the checks on the system-call path; all of them or none."""
     kernel = fast_kernel(target)
     path, progress = uml_path(kernel), Progress()
+    note_guards(kernel, checker)
     places = [(address, ENTRY) for address in path.entries] + [(address, EXIT) for address in path.exits]
     made: list[SystemCallCheck] = []
     try:

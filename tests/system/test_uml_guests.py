@@ -99,6 +99,12 @@ def test_a_system_call_over_the_guard_is_told_at_once(guest: uml.Guest) -> None:
     assert "guard: read 8 bytes over it" in console[stopped:]
 
 
+def test_a_system_call_that_began_before_the_check_is_told(guest: uml.Guest) -> None:
+    output, console = session(guest, *at_read(guest), "kdbg canary --syscalls", "continue", last="guard_over")
+    (shown,) = printed(console)
+    assert f"guard (pid {shown.pid}) let read(0x3," in output.data("why")["findings"][0]["summary"]
+
+
 def test_a_copy_over_the_guard_is_caught_in_the_act(guest: uml.Guest) -> None:
     output, console = session(guest, *at_read(guest), "kdbg watch guard", "continue", last="guard_over")
     (shown,) = printed(console)

@@ -13,8 +13,9 @@ from gdb_kdbg.errors import SymbolNotFound
 from gdb_kdbg.rules.guest_guard import asked_range, guest_guard
 from gdb_kdbg.scene import GuestWrite, Note, Scene
 from gdb_kdbg.session import Guards
-from gdb_kdbg.syscalls import SystemCall
-from gdb_kdbg.uml_syscalls import Progress, call_of, returns_from, skipping, uml_path
+from gdb_kdbg.syscalls import EXIT, SystemCall, SystemCallChecker
+from gdb_kdbg.uml_guest import GuestProcess
+from gdb_kdbg.uml_syscalls import Progress, call_of, note_guards, returns_from, skipping, uml_path
 from gdb_kdbg.units import Address, Word
 
 HANDLER, START = 0x6001_D0A0, 0x6002_9000
@@ -100,6 +101,19 @@ def test_the_call_is_in_the_saved_registers() -> None:
     for name, value in {"orig_rax": 1, "rdi": 3, "rsi": 0x1000, "rdx": 5, "rax": -38}.items():
         target.set_register(0x6200_0000, name, value)
     assert str(call_of(target.kernel.task(0x6200_0000))) == "write(0x3, 0x1000, 0x5)"
+
+
+def test_calls_in_progress_are_known_when_the_check_begins() -> None:
+    target = FakeUml()
+    place = target.process(0x6200_0000, 26)
+    other = target.process(0x6210_0000, 27)
+    target.set_register(0x6210_0000, "orig_rax", (1 << 64) - 1)
+    checker = SystemCallChecker(Guards())
+    note_guards(target.kernel, checker)
+    for changed, task, call in ((place, 0x6200_0000, SystemCall(0, (0, 0, 0))), (other, 0x6210_0000, None)):
+        target.put_words(changed, 0x4141)
+        change = checker.check(GuestProcess(target.kernel, target.kernel.task(task)), EXIT)
+        assert change is not None and change.during == call
 
 
 def write(in_call: bool = True, call: Optional[SystemCall] = None, place: int = 0) -> GuestWrite:
