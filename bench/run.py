@@ -11,7 +11,7 @@ import platform
 import subprocess
 from typing import Optional, Sequence
 
-from . import guest, packets, slots, startup, uml
+from . import guest, overlap, packets, slots, startup, uml
 from .figures import Figure, table
 from .machine import ROOT
 
@@ -19,6 +19,7 @@ _PARTS = {
     "startup": "Start-up of GDB",
     "packets": "Reads of memory over a remote stub (QEMU), each in a fresh GDB; the baseline is what GDB itself needs",
     "slots": "Slots; the baseline is readelf, for lookups GDB's `info symbol`, for reads one of the whole table",
+    "overlap": "Catching overlapping copies; the baseline is the bare program",
     "guest": "System calls of the guest; the baseline is a kernel without the probe",
     "uml": "A user-mode Linux kernel on one processor; the baseline is the same kernel with nothing attached",
 }
@@ -54,6 +55,8 @@ def _measure(part: str, repeats: int) -> Sequence[Figure]:
         return slots.measure(repeats, skipped=lambda reason: print(f"not measured: {reason}", flush=True))
     if part == "uml":
         return uml.measure(repeats, skipped=lambda reason: print(f"not measured: {reason}", flush=True))
+    if part == "overlap":
+        return overlap.measure(repeats)
     return guest.measure(repeats)
 
 

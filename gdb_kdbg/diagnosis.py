@@ -14,6 +14,7 @@ from .rules.guest_guard import guest_guard
 from .rules.misaligned import misaligned
 from .rules.no_tls import no_tls
 from .rules.null_call import null_call
+from .rules.overlap import overlapping_copy
 from .rules.smashed_return import smashed_return
 from .rules.stack_check import stack_check_failed
 from .rules.unrelocated_pointer import unrelocated_pointer
@@ -24,7 +25,7 @@ Rule = Callable[[Scene], Optional[Finding]]
 RULES: tuple[Rule, ...] = (
     guest_guard, guard_changed, watched_write, stack_check_failed, copy_fault,
     bad_call, overwritten_slot, unbound_call, unrelocated_pointer,
-    null_call, smashed_return, misaligned, no_tls, bad_jump,
+    null_call, smashed_return, misaligned, no_tls, bad_jump, overlapping_copy,
 )  # fmt: skip
 
 

@@ -102,7 +102,9 @@ def _check_branches(displaced: Displaced, code: bytes, address: int, size: int) 
 
 def _target_of(item: EncodedInstruction) -> Optional[int]:
     instruction = item.instruction
-    is_direct = (instruction.is_jump or instruction.is_call) and not instruction.memory and not instruction.registers
+    # Capstone does not count `loop` among the jumps.
+    goes = instruction.is_jump or instruction.is_call or instruction.mnemonic.startswith("loop")
+    is_direct = goes and not instruction.memory and not instruction.registers
     return instruction.immediate if is_direct and instruction.immediate is not None else None
 
 

@@ -183,8 +183,9 @@ def _slot_patch(slot: SlotPlan, stub: int) -> Patch:
 
 def _put(host: Host, probe: Installed, listening: bool) -> Installed:
     area, header = probe.area, probe.header
-    host.write_code(area.header, header.encoded())  # from here on it can be undone
     try:
+        # From here on it is found and taken out again, with nothing patched yet.
+        host.write_code(area.header, header._replace(patches=()).encoded())
         host.write_code(area.start, probe.stub.code)
         host.write_code(area.control + SWITCH, b"\1")
         host.write_code(area.control + LISTENING, bytes([listening]))
@@ -192,8 +193,12 @@ def _put(host: Host, probe: Installed, listening: bool) -> Installed:
         for patch in header.patches:
             if host.read_memory(Address(patch.address), Size(len(patch.old))) != patch.old:
                 raise CannotPlace(f"the bytes at {patch.address:#x} changed meanwhile")
+        host.write_code(area.header, header.encoded())
+        for patch in header.patches:
             host.write_code(patch.address, patch.new)
     except BaseException:
+        if read_header(host, area) is None:
+            host.unmap(area.start, area.size)
         remove(host, area)
         raise
     return probe
@@ -241,10 +246,19 @@ def remove(host: Host, area: Area) -> Removal:
     held = host.words_within([Range(Address(area.start), Size(area.code_size))])
     if held:
         host.write_code(area.control + SWITCH, b"\0")
-        return Removal(False, (f"the probe's code at {area.start:#x} stays, passing calls through: "
-                               f"the word at {held[0]:#x} leads there ({len(held)} in all)",))  # fmt: skip
+        told = f"{held[0]:#x} leads there" if area.is_code(held[0]) else f"the word at {held[0]:#x} leads there"
+        why = f"nothing leads through the probe any more, but a thread may still be in it ({told})"
+        return Removal(False, (f"{why}: its code at {area.start:#x} stays till kdbg overlap --off is given again",))
     host.unmap(area.start, area.size)
     return Removal(True)
+
+
+def is_active(host: Host, area: Area) -> bool:
+    """Tell whether calls still go through a probe; one that was taken out may have had to leave its code behind."""
+    header = read_header(host, area)
+    return header is not None and any(
+        host.read_memory(Address(patch.address), Size(len(patch.new))) == patch.new for patch in header.patches
+    )
 
 
 def _put_back(host: Host, patch: Patch) -> Sequence[str]:

@@ -86,8 +86,12 @@ def _fast_path(code: Assembler, area: Area, entry: Entry) -> None:
     entry.emit(code)
     code.align(8)
     code.label(f"{name} slow")
-    code.relative(_bytes("4c8d15"), f"{name} go on")  # lea r10, [go on]
+    code.relative(_bytes("4c8d15"), f"{name} back")  # lea r10, [back]
     code.relative(JUMP, "slow")
+    # No word that leads here stays in a register or on the stack: it would keep the probe from going.
+    code.label(f"{name} back")
+    code.emit(_bytes("4531d2"))  # xor r10d, r10d
+    code.relative(JUMP, f"{name} go on")
 
 
 def _slow_path(code: Assembler, area: Area, signal: int) -> None:
@@ -179,7 +183,6 @@ def _leave(code: Assembler) -> None:
     code.label("restore")
     for opcode, place in zip(("488b7c24", "488b7424", "488b5424", "488b4c24", "4c8b4424", "4c8b4c24"), SAVED.values()):
         code.emit(_bytes(opcode), bytes([256 - place]))
-    # No word that leads here stays on the stack: it would keep the probe from going.
     code.emit(_bytes("4c8b5424f8 48c74424f800000000 41ffe2"))  # r10 = [rsp-8]; [rsp-8] = 0; jmp r10
     code.label("same")
     code.emit(_bytes("f049ff43"), bytes([SAME]))

@@ -16,7 +16,7 @@ import gdb
 from ..errors import KdbgError, TargetUnavailable
 from ..overlap_command import COUNT
 from ..overlap_plan import Plan, Planner
-from ..overlap_probe import Way, extend, find_areas, install, remove
+from ..overlap_probe import Way, extend, find_areas, install, is_active, remove
 from ..overlap_report import FRAMES, PROBE_RING, Call, OverlapHit, describe_hit
 from ..overlap_stub import GO_ON, OLD_MASK, SAVED
 from ..probe_area import CAPACITY, FIRST_TOKEN, INDEX, RECORD, SWITCH, TOKENS, Area, read_header
@@ -71,8 +71,10 @@ class GdbProbe:
         self._target, self._routines, self._found = target, routines, found
         process = traced_process()
         self._host = NativeHost(process)
-        if find_areas(self._host):
-            raise KdbgError("the program has an overlap probe already (kdbg overlap --off takes it out)")
+        for area in find_areas(self._host):
+            if is_active(self._host, area):
+                raise KdbgError("the program has an overlap probe already (kdbg overlap --off takes it out)")
+            remove(self._host, area)
         number = _quiet_signal(process, mode)
         plans = self._plans(lambda address: False)
         about = {"mode": mode, "routines": list(routines)}
@@ -160,7 +162,8 @@ class GdbProbe:
             return
         counters = self._host.program_counters()
         for token, (thread, routine) in list(self._shown.items()):
-            if counters.get(thread) != routine:
+            at = counters.get(thread, 0)
+            if at != routine and not self._probe.area.is_code(at):
                 del self._shown[token]
                 with contextlib.suppress(KdbgError):
                     self._target.write_memory(Address(token), bytes(8))

@@ -92,11 +92,15 @@ class GdbOverlaps:
         """Remove what this GDB has armed; what does not work is told, not raised."""
         if self._probe is None and self._exact is None:
             return 0
+        probe, exact = self._probe, self._exact
         try:
             for problem in self._forget():
                 gdb.write(f"kdbg: {problem}\n", gdb.STDERR)
         except (KdbgError, gdb.error):
             pass  # the program is gone
+        except BaseException:
+            self._probe, self._exact = probe, exact  # interrupted: it is still there
+            raise
         return 1
 
     def _leave(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 import gdb
@@ -104,8 +105,13 @@ class _Plugin:
 
     def _on_gdb_exit(self, event: object) -> None:
         # GDB 13 takes its connections down after Python's end, and dies of a handler that is still there.
-        gdb.events.connection_removed.disconnect(self._on_disconnect)
-        self.session.end()
+        with contextlib.suppress(SystemError, ValueError):
+            gdb.events.connection_removed.disconnect(self._on_disconnect)
+        # A GDB that is ended by a signal interrupts what it does next; what it has put into a program must go.
+        for _ in range(3):
+            with contextlib.suppress(KeyboardInterrupt, SystemError):
+                self.session.end()
+                return
 
 
 def styled(text: str, role: str) -> str:

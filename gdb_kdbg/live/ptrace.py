@@ -31,10 +31,9 @@ _WAIT_ANY = 0x40000000  # __WALL: threads too
 _PATIENCE = 10.0
 _GETREGSET, _SETREGSET, _EXTENDED_STATE, _EXTENDED_SIZE = 0x4204, 0x4205, 0x202, 1 << 16
 _TGKILL = 234
-# Blocking SIGTRAP would end the program at the single step (Linux kernel/signal.c, force_sig_info_to_task), and these
-# two cannot be blocked: the kernel leaves them out of any mask that is set.
-_UNBLOCKED = (signal.SIGTRAP, signal.SIGKILL, signal.SIGSTOP)
-_BLOCKED = ((1 << 64) - 1) & ~sum(1 << (number - 1) for number in _UNBLOCKED)
+# Blocking SIGTRAP would end the program at the single step (Linux kernel/signal.c, force_sig_info_to_task); the others
+# cannot be blocked.
+_BLOCKED = ((1 << 64) - 1) & ~sum(1 << (s - 1) for s in (signal.SIGTRAP, signal.SIGKILL, signal.SIGSTOP))
 
 
 @lru_cache(maxsize=1)

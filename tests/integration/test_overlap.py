@@ -105,6 +105,23 @@ def test_the_stop_looks_like_a_breakpoint_at_the_routine(build: Any, kind: str) 
     assert "exited normally" in output.text
 
 
+@pytest.mark.parametrize("kind", ["lazy", "own"])
+def test_a_call_that_is_stepped_through_counts_once(build: Any, kind: str) -> None:
+    lines = ["break main", "run", "kdbg overlap", *["continue", "stepi", "stepi", "stepi"] * 2, "break printf"]
+    output = gdb([*lines, "continue", "kdbg overlap report", "kdbg overlap --off"], str(build(*KINDS[kind])))
+    report = output.data("overlap", -2)
+    assert report["overlaps"] == 4 and [site["kinds"] for site in report["sites"]] == [2]
+    assert output.data("overlap")["done"] == "took 1 probe out"
+
+
+@pytest.mark.parametrize("leave", ["return", "jump reached", "kill"])
+def test_a_call_that_is_not_made_after_all_is_forgotten(build: Any, leave: str) -> None:
+    lines = ["break main", "run", "kdbg overlap", "break reached", "continue", leave, "stepi", "kdbg overlap --off"]
+    output = gdb(lines, str(build("-DOWN")))
+    gone = "took 1 probe out" in output.text
+    assert gone or (leave == "kill" and "no target" in output.text), output.text
+
+
 @pytest.mark.parametrize("kind", ["lazy", "static-pie", "own"])
 def test_nothing_stays(build: Any, kind: str) -> None:
     program = build(*KINDS[kind])
@@ -124,8 +141,8 @@ def test_nothing_stays(build: Any, kind: str) -> None:
 
 
 def test_counting_never_stops(build: Any) -> None:
-    output = gdb(["break main", "run", "kdbg overlap --count", "break printf", "continue", "kdbg overlap report", "kdbg",
-                  "info breakpoints"], str(build()))  # fmt: skip
+    lines = ["break main", "run", "kdbg overlap --count", "break printf", "continue", "kdbg overlap report", "kdbg"]
+    output = gdb([*lines, "info breakpoints"], str(build()))
     assert not any("hits" in item["data"] for item in output.objects)
     assert output.data("overlap")["overlaps"] == 4
     assert "Catchpoint" not in output.text and "catchpoint" not in output.text
@@ -306,3 +323,13 @@ def test_a_child_runs_with_the_probe_in_it(tmp_path: pathlib.Path) -> None:
     # Another program has nothing of it.
     assert "executing new program" in output.text and output.data("status")["armed"] == []
     assert "exited normally" in output.text and "Cannot insert" not in output.text
+
+
+def test_why_tells_the_overlap(build: Any) -> None:
+    output = gdb(
+        ["break main", "run", "kdbg why", "kdbg overlap", "continue", "kdbg why", "up", "finish"], str(build())
+    )
+    assert output.data("why", 0)["findings"] == []
+    finding = output.data("why")["findings"][0]
+    assert (finding["rule"], finding["confidence"]) == ("overlap", "certain")
+    assert (finding["facts"]["asked"], finding["facts"]["line"]) == (171, line_of("// copy_items"))
