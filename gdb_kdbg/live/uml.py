@@ -138,10 +138,11 @@ class UmlConnection:
         with injecting() as injection:
             place = injection.scratch(bytes(_ACTION.size))
             injection.call("rt_sigaction", _SIGCHLD, 0, place, _MASK_SIZE)
-            before = injection.read_scratch(_ACTION.size)
-            handler, flags, restorer, mask = _ACTION.unpack(before)
-            if flags & _NO_STOPS:
+            handler, flags, restorer, mask = _ACTION.unpack(injection.read_scratch(_ACTION.size))
+            if flags & _NO_STOPS and handler:
                 return
+            # Such a kernel never asks for that; a GDB that was killed has left it.
+            before = _ACTION.pack(handler, flags & ~_NO_STOPS, restorer, mask)
             self._undo.append((True, lambda: _set_action(before)))
             quiet = _ACTION.pack(handler, flags | _NO_STOPS, restorer, mask)
             injection.call("rt_sigaction", _SIGCHLD, injection.scratch(quiet), 0, _MASK_SIZE)

@@ -147,7 +147,7 @@ def test_fifty_rounds_leave_no_trace(guest: uml.Guest, tmp_path: pathlib.Path) -
 
 
 def test_a_gdb_that_is_killed_leaves_a_kernel_that_runs(tmp_path: pathlib.Path) -> None:
-    # Not the kernel of the others: its SIGCHLD stays without notifications.
+    # Not the kernel of the others: its SIGCHLD stays without notifications at first.
     with uml.boot(tmp_path) as guest:
         lines = [f"source {support.ROOT / 'gdbinit.py'}", f"kdbg connect uml {guest.pid}", said("ON"), "continue"]
         words = [word for line in lines for word in ("-ex", line)]
@@ -158,6 +158,9 @@ def test_a_gdb_that_is_killed_leaves_a_kernel_that_runs(tmp_path: pathlib.Path) 
             gdb.kill()
         assert "ended with 0" in guest.do("calls 100")
         assert "ended with 0" in guest.do("guard")
+        read, attach = script(tmp_path, SIGCHLD + "end\n"), f"attach {guest.pid}"
+        output = support.gdb([attach, read, "kdbg connect uml", "detach", attach, read, "detach"])
+        assert sigchld(output) == [1, 0], "what it left is gone after the next one"
 
 
 def test_frames_of_modules_unwind(guest: uml.Guest) -> None:
