@@ -54,6 +54,7 @@ class CanaryReport:
     verdict: str
     frames: tuple[CanaryFrame, ...] = ()
     problems: tuple[str, ...] = ()
+    process: Optional[str] = None
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from .rules.bad_call import bad_call, overwritten_slot, unbound_call
 from .rules.bad_jump import bad_jump
 from .rules.copy_fault import copy_fault
 from .rules.guard import guard_changed
+from .rules.guest_guard import guest_guard
 from .rules.misaligned import misaligned
 from .rules.no_tls import no_tls
 from .rules.null_call import null_call
@@ -22,7 +23,7 @@ from .scene import Scene
 
 Rule = Callable[[Scene], Optional[Finding]]
 RULES: tuple[Rule, ...] = (
-    guard_changed, watched_write, stack_check_failed, copy_fault,
+    guest_guard, guard_changed, watched_write, stack_check_failed, copy_fault,
     bad_call, overwritten_slot, unbound_call, unrelocated_pointer,
     null_call, smashed_return, misaligned, no_tls, bad_jump, overlapping_copy,
 )  # fmt: skip

@@ -34,6 +34,38 @@ def variable_type(elf: ElfFile, name: str) -> Optional[ArrayType]:
         return _described(kind, elf.bits // 8) if kind is not None else None
 
 
+def member(elf: ElfFile, of: str, path: str) -> Optional[tuple[int, int]]:
+    """Return (offset, size) of `a.b.c` in the structure, or the elements, of a global variable; or raise BadFile."""
+    with guarded(elf.path):
+        dwarf = elf.dwarf()
+        variable = (_by_address(elf, dwarf, of) or _by_name(dwarf, of)) if dwarf is not None else None
+        kind = _type_of(variable) if variable is not None else None
+        if kind is not None and kind.tag == "DW_TAG_array_type":
+            kind = _type_of(kind)
+        offset = 0
+        for name in path.split("."):
+            found = _member_named(kind, name) if kind is not None else None
+            if found is None:
+                return None
+            offset, kind = offset + found[0], found[1]
+        return (offset, _size(kind, elf.bits // 8)) if kind is not None else None
+
+
+def _member_named(kind: DIE, name: str, depth: int = _DEPTH) -> Optional[tuple[int, DIE]]:
+    if kind.tag not in _RECORDS or not depth:
+        return None
+    for child in kind.iter_children():
+        type_of_child = _type_of(child) if child.tag == "DW_TAG_member" else None
+        if type_of_child is None or "DW_AT_bit_size" in child.attributes:
+            continue
+        if _name(child) == name:
+            return _member_offset(child), type_of_child
+        inner = _member_named(type_of_child, name, depth - 1) if not _name(child) else None
+        if inner is not None:
+            return _member_offset(child) + inner[0], inner[1]
+    return None
+
+
 # A linked definition holds the address of its symbol: one search through the bytes finds its unit, where
 # walking all of them would mean to parse half a gigabyte for a Linux kernel.
 def _by_address(elf: ElfFile, dwarf: DWARFInfo, name: str) -> Optional[DIE]:

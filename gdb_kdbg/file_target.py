@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Mapping, Optional, Sequence
 
 from .dwarf import own_line_at, variable_type
+from .dwarf_types import member
 from .errors import KdbgError, MemoryFault
 from .symbols import Symbols
 from .target import ArrayType, Frame, Location, Objfile, Signal, Symbol
@@ -58,6 +59,10 @@ class FileTarget:
     def variable_type(self, name: str) -> Optional[ArrayType]:
         found = (variable_type(elf, name) for _, elf in self._symbols.files)
         return next((kind for kind in found if kind is not None), None)
+
+    def member(self, of: str, path: str) -> Optional[tuple[int, int]]:
+        found = (member(elf, of, path) for _, elf in self._symbols.files)
+        return next(filter(None, found), None)
 
     def frames(self, limit: int) -> Sequence[Frame]:
         return ()

@@ -17,6 +17,8 @@ GUARD_OFFSET = 0x28
 # Bits 12..51 of CR3 are the page-table root; the low ones are PCID and flags (Intel SDM vol. 3, 4.5). Bit 12 tells
 # Linux's user half of a PTI pair from the kernel half.
 _CR3_ROOT = 0x000F_FFFF_FFFF_E000
+# A register that only a guest process of a user-mode kernel has: a number that tells it from all others.
+PROCESS_MARK = "process_mark"
 _PROCESS = "ucopy_process"
 _NAME_SIZE = 32
 NO_SYSTEM_CALL = -1
@@ -34,8 +36,9 @@ class ProbeProcess:
 
 
 def page_table_root(target: Target) -> int:
-    """Return the root of the page tables in use, 0 for a native process."""
-    return (target.register("cr3") or 0) & _CR3_ROOT
+    """Return the root of the page tables in use, 0 for a native process, and of a guest process its mark."""
+    root = target.register("cr3")
+    return (target.register(PROCESS_MARK) or 0) if root is None else root & _CR3_ROOT
 
 
 def fs_base(target: Target) -> Address:

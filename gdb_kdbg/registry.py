@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     Run = Callable[[Session, Any], object]
 
 MODULES = (
-    "status", "ring", "canary", "watch", "got", "reloc", "symbol", "vtable", "check_copy", "overlap", "events", "why",
-    "report",
+    "status", "connect", "ring", "canary", "watch", "got", "reloc", "symbol", "vtable", "check_copy", "overlap",
+    "events", "why", "report",
 )  # fmt: skip
 
 
@@ -33,8 +33,9 @@ class Argument:
 
     `kind` decides parsing and completion. It is `flag`, `text`, `count`, `number`, `glob`, `registers`, `address` (an
     expression of the target language inside GDB, a number or a symbol outside), `routine` (a function; outside it comes
-    behind the files), `routines` (any number of them), `objfile` (a loaded file; outside it is an option) or `file`. A
-    positional argument is optional unless `required`. `short` is another name of an option: `-o`.
+    behind the files), `routines` (any number of them), `objfile` (a loaded file; outside it is an option), `process` (a
+    process of this machine) or `file`. A positional argument is optional unless `required`. `short` is another name of
+    an option: `-o`.
     """
 
     def __init__(
@@ -156,6 +157,8 @@ class Setting:
 
 
 SETTINGS = (
+    Setting("module-path", "Directories with the files of a kernel's modules, separated by colons",
+            "`kdbg connect uml` looks there first, then beside the file of the kernel."),
     Setting("format", "Form of kdbg's output", "table for people, json for scripts (one object a line).",
             "table", ("table", "json")),
     Setting("ring-layout", "Layout of the trace ring where it differs from docs/ring-format.md",
@@ -217,8 +220,8 @@ def candidates(command: Command, typed_words: Sequence[str], objfiles: Sequence[
             return argument.choices
         if argument.is_option and not {argument.name, argument.short} & set(typed_words):
             words.append(argument.name)
-        elif not argument.is_option:
-            words.extend(objfiles if argument.kind == "objfile" else argument.choices)
+        elif not argument.is_option and not set(typed_words) & set(argument.choices):
+            words.extend(objfiles if argument.kind in ("objfile", "process") else argument.choices)
     return words
 
 

@@ -17,8 +17,9 @@ from .ranges import Range
 from .ring import IMPLAUSIBLE_TOTAL, RingRecord, RingReport, read_ring
 from .scope import Scope
 from .session import Guards
+from .syscalls import SystemCall
 from .target import Frame, Target
-from .units import Address
+from .units import Address, Word
 from .writers import Writer, writer_to
 
 _FRAMES = 32
@@ -35,6 +36,21 @@ class WatchedWrite:
 
 
 @dataclass(frozen=True)
+class GuestWrite:
+    """A change of the guard of a guest's process; `kernel_address` is where the kernel has just written it."""
+
+    task: str
+    pid: int
+    guard_address: Address
+    before: Word
+    after: Word
+    in_call: bool
+    call: Optional[SystemCall] = None
+    previous: Optional[SystemCall] = None
+    kernel_address: Optional[Address] = None
+
+
+@dataclass(frozen=True)
 class Note:
     """What kdbg itself saw when it stopped the target: lines of evidence, and what they say of the ring's coverage.
 
@@ -45,6 +61,7 @@ class Note:
     coverage: Optional[Coverage] = None
     intact_at: Optional[int] = None
     watched: Optional[WatchedWrite] = None
+    guest: Optional[GuestWrite] = None
 
 
 class Scene:

@@ -9,9 +9,11 @@ from .target import LiveTarget, Target
 from .units import Address, Word
 
 if TYPE_CHECKING:
+    from .connect_command import Connected
     from .overlap_command import Overlaps
     from .scene import Scene
     from .symbols import Symbols
+    from .uml_processes import KernelProcess
     from .vtable_words import VtablePointer
 
 # What tells one process from another: the root of its page tables (0 natively) and its fs_base.
@@ -94,6 +96,18 @@ class Session(Protocol):
 
     def check_system_calls(self, entry: str, exit: str) -> str:
         """Arm the guard check around system calls; return what was armed. Live only."""
+        ...
+
+    def connected_process(self) -> Optional[int]:
+        """The process that GDB debugs, if it does and runs on this machine."""
+        ...
+
+    def connect_kernel(self, kernel: KernelProcess) -> Connected:
+        """Attach to a user-mode Linux kernel. Live only."""
+        ...
+
+    def connect_stub(self, place: str) -> Connected:
+        """Connect to the stub of a machine. Live only."""
         ...
 
     def overlaps(self) -> Overlaps:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Optional
+from typing import NamedTuple, Optional
 
 from .errors import KdbgError, SymbolNotFound
 from .process import X86_64, guard_range, probe_process
@@ -11,7 +11,8 @@ from .registry import commands
 from .ring_layout import RingLayout, find_layout
 from .session import Session
 from .target import Target
-from .units import Address
+from .uml_kernel import banner, find_kernel, is_uml
+from .units import Address, Count
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,10 @@ class StatusReport:
     target: Optional[str]
     architecture: Optional[str]
     process: Optional[str]
+    kernel: Optional[str]
+    mode: Optional[str]
+    tasks: Optional[Count]
+    current_task: Optional[str]
     ring: Optional[str]
     guard_address: Optional[Address]
     objfiles: tuple[LoadedFile, ...]
@@ -51,16 +56,45 @@ def recognise(session: Session) -> StatusReport:
     try:
         target = session.target
     except KdbgError as error:
-        return StatusReport(None, None, None, None, None, (), session.armed(), known, (str(error),))
+        nothing = dict.fromkeys(("target", "architecture", "process", "ring", "guard_address"))
+        return StatusReport(
+            **nothing, kernel=None, mode=None, tasks=None, current_task=None, objfiles=(), armed=session.armed(),
+            commands=known, problems=(str(error),),
+        )  # fmt: skip
     problems = list(target.problems)
     # A separate debug file only repeats the file it belongs to.
     shown = (file for file in target.objfiles() if not file.path.endswith(".debug"))
     files = tuple(LoadedFile(file.path, Address(file.load_bias)) for file in shown)
     guard = guard_range(target) if target.architecture == X86_64 else None
+    state = kernel_state(target)
+    problems += state.problems
     return StatusReport(
-        target.kind, target.architecture, _process(target), _ring(session, target, problems),
-        guard.start if guard else None, files, session.armed(), known, tuple(problems),
+        target.kind, target.architecture, _process(target), banner(target), state.mode, state.tasks, state.current,
+        _ring(session, target, problems), guard.start if guard else None, files, session.armed(), known,
+        tuple(problems),
     )  # fmt: skip
+
+
+class KernelState(NamedTuple):
+    """How a kernel runs, and what it runs; without anything for a target that is none."""
+
+    mode: Optional[str] = None
+    tasks: Optional[Count] = None
+    current: Optional[str] = None
+    problems: tuple[str, ...] = ()
+
+
+def kernel_state(target: Target) -> KernelState:
+    """Say how many tasks a user-mode kernel has, and which one it runs."""
+    if not is_uml(target):
+        return KernelState()
+    mode = "user-mode Linux"
+    try:
+        kernel = find_kernel(target)
+        assert kernel is not None, "the same was asked before"
+        return KernelState(mode, Count(sum(1 for _ in kernel.tasks())), str(kernel.current()))
+    except KdbgError as error:
+        return KernelState(mode, problems=(str(error),))
 
 
 def _process(target: Target) -> Optional[str]:

@@ -149,6 +149,13 @@ class Target(Memory, Protocol):
         """Return the DWARF type of a global variable, None without debug information."""
         ...
 
+    def member(self, of: str, path: str) -> Optional[tuple[int, int]]:
+        """Return (offset, size) of `a.b.c` in the structure, or the elements, of a global variable, by DWARF.
+
+        Inside GDB `of` may name a type as well, as `struct module`.
+        """
+        ...
+
     def frames(self, limit: int) -> Sequence[Frame]:
         """Unwind at most `limit` frames of the selected thread, innermost first."""
         ...

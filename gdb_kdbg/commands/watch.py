@@ -31,6 +31,9 @@ def watch(session: Session, options: Namespace) -> ArmedReport:
     Its report names the instruction, the copy routine and its phase, what was asked and what was written, the caller
     and its context tag. A repeated string store is reported once, not once an iteration; the first value of a guard is
     no corruption. A write that leaves every byte as it was is not seen by the hardware watchpoints of GDB.
+
+    In a user-mode Linux kernel `guard` is that of the guest's process which it runs now. Seen is what the kernel writes
+    there; the program's own writes are made in another process, and a page that is copied after a fork is another page.
     """
     from ..canary_command import watch as arm
 

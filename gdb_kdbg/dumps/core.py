@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Mapping, Optional, Sequence, Union
 
 from ..dwarf import own_line_at, variable_type
+from ..dwarf_types import member
 from ..elf import ElfFile, Note, open_elf
 from ..errors import BadFile, KdbgError, NotSupported
 from ..symbols import Symbols
@@ -110,6 +111,12 @@ class CoreTarget:
         own = (elf for objfile, elf in self._symbols.files if symbol and objfile.path == symbol.objfile)
         found = (variable_type(elf, name) for elf in own)
         return next((kind for kind in found if kind is not None), None)
+
+    def member(self, of: str, path: str) -> Optional[tuple[int, int]]:
+        """Return (offset, size) of a member in the structure of a global variable."""
+        symbol = self.symbol(of)
+        own = (elf for objfile, elf in self._symbols.files if symbol and objfile.path == symbol.objfile)
+        return next(filter(None, (member(elf, of, path) for elf in own)), None)
 
     def frames(self, limit: int) -> Sequence[Frame]:
         """Unwind at most `limit` frames of the selected thread, innermost first; inlined calls are not frames."""

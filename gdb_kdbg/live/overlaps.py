@@ -14,18 +14,18 @@ from ..overlap_report import OverlapHit, OverlapHits, OverlapReport, summed_up
 from ..probe_area import read_counts, read_header
 from .exact_overlaps import ExactOverlaps
 from .injection import traced_process
-from .overlap_probes import ConvenienceFunction, GdbProbe
+from .leaving import Leaving
+from .overlap_probes import GdbProbe
 from .probe_host import NativeHost
 from .target import GdbTarget, evaluate
 
-LEAVE_FUNCTION = "_kdbg_leave"
 _NATIVE = "native"
 
 
 class GdbOverlaps:
     """What catches overlaps in this GDB; `show` prints what is found."""
 
-    def __init__(self, target: GdbTarget, show: Callable[[OverlapHits], None]) -> None:
+    def __init__(self, target: GdbTarget, leaving: Leaving, show: Callable[[OverlapHits], None]) -> None:
         self._show = show
         self._target = target
         self._probe: Optional[GdbProbe] = None
@@ -33,7 +33,7 @@ class GdbOverlaps:
         self._routines: Sequence[str] = ()
         self._mode = LOG
         self._hits: list[OverlapHit] = []
-        self._has_hook = False
+        self._leaving = leaving
 
     def arm(self, routines: Sequence[str], mode: str, exact: bool) -> OverlapArmed:
         if self._probe is not None or self._exact is not None:
@@ -48,8 +48,8 @@ class GdbOverlaps:
                 "use --exact, which is slow, or attach GDB to the process itself"
             )
         self._probe = GdbProbe(self._target, routines, mode, self._found)
-        problems = *self._before_leaving(), *self._probe.problems
-        return OverlapArmed(f"armed {self._probe.how}", self.describe(), problems)
+        self._leaving.add(self._leave)
+        return OverlapArmed(f"armed {self._probe.how}", self.describe(), tuple(self._probe.problems))
 
     def _arm_exact(self, routines: Sequence[str]) -> OverlapArmed:
         planner = Planner(self._target, evaluate, _unresolved)
@@ -57,19 +57,6 @@ class GdbOverlaps:
         self._exact = ExactOverlaps(self._target, planner.scope, plans, self._found)
         problems = tuple(problem for plan in plans for problem in plan.problems)
         return OverlapArmed("armed breakpoints that stop at every call", self.describe(), problems)
-
-    # GDB tells Python of a detach only when it is done; its hooks come before.
-    def _before_leaving(self) -> Sequence[str]:
-        if self._has_hook:
-            return ()
-        try:
-            gdb.execute("show user hook-detach", to_string=True)
-            return ("you have a hook-detach of your own: take the probe out before you detach (kdbg overlap --off)",)
-        except gdb.error:
-            ConvenienceFunction(LEAVE_FUNCTION, self.disarm)
-            gdb.execute(f"define hook-detach\nset $_kdbg_left = ${LEAVE_FUNCTION}()\nend", to_string=True)
-            self._has_hook = True
-            return ()
 
     def _found(self, hit: OverlapHit) -> bool:
         if self._mode == COUNT:
@@ -115,6 +102,9 @@ class GdbOverlaps:
             self._probe, self._exact = probe, exact  # interrupted: it is still there
             raise
         return 1
+
+    def _leave(self) -> None:
+        self.disarm()
 
     def describe(self) -> tuple[str, ...]:
         """What is armed, a line each."""

@@ -112,7 +112,7 @@ class _Plugin:
         # A GDB that is ended by a signal interrupts what it does next; what it has put into a program must go.
         for _ in range(3):
             with contextlib.suppress(KeyboardInterrupt, SystemError):
-                self.session.disarm()
+                self.session.end()
                 return
 
 
@@ -162,8 +162,19 @@ class _GdbCommand(gdb.Command):
             return gdb.COMPLETE_SYMBOL
         if not text.rsplit(" ", 1)[-1].startswith("-") and any(a.kind == "file" for a in self._command.arguments):
             return gdb.COMPLETE_FILENAME
+        if any(argument.kind == "process" for argument in self._command.arguments):
+            return registry.complete(self._command, text, word, _processes(text))
         names = [os.path.basename(o.filename) for o in gdb.objfiles() if o.filename and o.is_valid()]
         return registry.complete(self._command, text, word, names)
+
+
+# The second word of `kdbg connect uml`; the first one is a choice.
+def _processes(text: str) -> Sequence[str]:
+    if "uml" not in text.split()[: 2 if text.endswith(" ") else -1]:
+        return ()
+    from ..uml_processes import kernels
+
+    return [str(kernel.pid) for kernel in kernels()]
 
 
 class _Prefix(gdb.Command):

@@ -95,7 +95,7 @@ class Thread:
     @contextlib.contextmanager
     def _without_signals(self) -> Iterator[None]:
         mask, stopped_by = self._signal_mask(), ctypes.create_string_buffer(_SIGINFO_SIZE)
-        self._ask(_GETSIGINFO, 0, stopped_by)
+        is_by_signal = self._was_stopped_by_signal(stopped_by)
         self.set_signal_mask(_BLOCKED)
         try:
             yield
@@ -103,10 +103,19 @@ class Thread:
             # What the thread set itself stays.
             if self._signal_mask() == _BLOCKED:
                 self.set_signal_mask(mask)
-            self._ask(_SETSIGINFO, 0, stopped_by)
+            if is_by_signal:
+                self._ask(_SETSIGINFO, 0, stopped_by)
             if self._swallowed_stop:
                 self._swallowed_stop = False
                 self._send(signal.SIGSTOP)  # GDB sent it, and waits for it
+
+    # A program that was stopped as a job when it was attached to has none (ptrace(2), group-stop).
+    def _was_stopped_by_signal(self, into: Any) -> bool:
+        try:
+            self._ask(_GETSIGINFO, 0, into)
+        except KdbgError:
+            return False
+        return True
 
     # After single steps the trap flag would stay until the next resumption, and end a program whose GDB is killed
     # before. So the thread is resumed into a signal that waits for it already: it executes nothing, and still is where

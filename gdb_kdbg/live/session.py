@@ -6,13 +6,18 @@ from typing import TYPE_CHECKING, Callable, Mapping, Optional
 
 import gdb
 
+from ..connect_command import Connected
 from ..errors import KdbgError, NotSupported
 from ..session import Guards
 from ..target import LiveTarget, Target
+from ..uml_kernel import is_uml
+from ..uml_processes import KernelProcess
 from ..units import Address
 from .guest_dumps import GuestDumps
+from .leaving import Leaving
 from .settings import setting_values
 from .target import GdbTarget, evaluate
+from .uml import UmlConnection
 
 # What not every command needs is imported where it is used: a first command is to take no longer than the others.
 if TYPE_CHECKING:
@@ -32,6 +37,7 @@ class GdbSession:
         """Take what shows an overlapping copy to the user."""
         self._show = show
         self._target = GdbTarget()
+        self.leaving = Leaving()
         self._armed: Optional[Armed] = None
         self._overlaps: Optional[GdbOverlaps] = None
         self._dumps = GuestDumps()
@@ -39,6 +45,7 @@ class GdbSession:
         self.note: Optional[Note] = None
         self._pending = False
         self._is_stale = False
+        self._uml = UmlConnection(self._target, self.leaving)
 
     @property
     def target(self) -> Target:
@@ -101,6 +108,8 @@ class GdbSession:
 
         self.live_target()
         readable(self._target, range)
+        if what == "guard" and is_uml(self._target):
+            return self._guarded(lambda: self._arms().watch_guest(range, self._scene, self._report))
         return self._guarded(lambda: self._arms().watch(what, range, any_process, self._scene, self._report))
 
     def check_system_calls(self, entry: str, exit: str) -> str:
@@ -112,17 +121,37 @@ class GdbSession:
             raise KdbgError("the guard is checked around system calls already (kdbg canary --off ends it)")
         index = target.symbol(parse_wish(self.settings["ring-layout"]).index)
         checker = SystemCallChecker(self.guards, index.address if index else None)
+        self._uml.require_symbols("the system calls of its guests cannot be checked")
+        if is_uml(target) and not entry:
+            return self._guarded(lambda: armed.check_guests(checker, self._report))
         checker.check(target, EXIT)
         if target.kind != "system emulator" and not entry:
             return self._guarded(lambda: armed.check_native(checker, self._report))
         path = find_path(target, entry, exit)
         return self._guarded(lambda: f"{armed.check_path(path, checker, self._report)} ({path.owner})")
 
+    def connected_process(self) -> Optional[int]:
+        is_native = self._target.kind == "native" and gdb.selected_thread() is not None
+        return gdb.selected_inferior().pid if is_native else None
+
+    def connect_kernel(self, kernel: KernelProcess) -> Connected:
+        return self._uml.connect(kernel)
+
+    def connect_stub(self, place: str) -> Connected:
+        from .stub import connect_stub
+
+        return connect_stub(self._target, place)
+
+    def end(self) -> None:
+        """GDB ends: undo what was done to the program, and disarm."""
+        self.leaving.run()
+        self.disarm()
+
     def overlaps(self) -> GdbOverlaps:
         if self._overlaps is None:
             from .overlaps import GdbOverlaps
 
-            self._overlaps = GdbOverlaps(self._target, self._show)
+            self._overlaps = GdbOverlaps(self._target, self.leaving, self._show)
         return self._overlaps
 
     def new_objfile(self) -> None:
@@ -147,6 +176,7 @@ class GdbSession:
         """Take note of a stop; return whether kdbg has a story to tell of it."""
         if self._armed:
             self._armed.stopped()
+        self._uml.refresh()
         if self._overlaps:
             self._overlaps.stopped()
         pending, self._pending = self._pending, False
@@ -169,12 +199,14 @@ class GdbSession:
         if self._is_stale:
             self._is_stale = False
             self.disarm()
+            self._uml.gone()
 
     def new_target(self) -> None:
         """Forget guards and disarm: the program they belong to is gone."""
         self.going_on()
         self.guards.forget()
         self.disarm()
+        self._uml.gone()
 
     def _report(self, note: Note) -> None:
         self._pending = True

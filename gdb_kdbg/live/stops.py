@@ -156,6 +156,21 @@ class Armed:
         self._interrupt.start()
         return "; ".join(check.describe() for check in made)
 
+    def watch_guest(self, range: Range, scene: Callable[[], Scene], report: Report) -> str:
+        from .uml_stops import watch_guest
+
+        point = watch_guest(self._target, range, scene, report)
+        self._breakpoints.append(point)
+        return point.describe()
+
+    def check_guests(self, checker: SystemCallChecker, report: Report) -> str:
+        from .uml_stops import guest_checks
+
+        made = guest_checks(self._target, checker, report, self._interrupt)
+        self._breakpoints += made
+        self._interrupt.start()
+        return "; ".join(check.describe() for check in made)
+
     def check_native(self, checker: SystemCallChecker, report: Report) -> str:
         NativeCheck(self._target, checker, report)
         gdb.execute("catch syscall", to_string=True)

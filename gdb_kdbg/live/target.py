@@ -14,7 +14,7 @@ from ..symbols import Symbols
 from ..target import ArrayType, Frame, Location, Objfile, Signal, Symbol
 from ..units import ADDRESS_MASK, Address, Size
 from .objfiles import Loaded, find_loaded, loaded_objfiles
-from .types import array_type
+from .types import array_type, member
 
 _FRAME_REGISTERS = ("rbp", "rsp")
 _GONE = ("Remote connection closed", "Remote communication error", "Connection", "not being run", "no process")
@@ -172,6 +172,10 @@ class GdbTarget:
         with gdb_errors():
             found = gdb.lookup_global_symbol(name) or gdb.lookup_static_symbol(name)
         return array_type(found.type) if found is not None and found.type is not None else None
+
+    def member(self, of: str, path: str) -> Optional[tuple[int, int]]:
+        with gdb_errors():
+            return member(of, path)
 
     def frames(self, limit: int) -> Sequence[Frame]:
         found: list[Frame] = []

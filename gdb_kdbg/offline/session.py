@@ -6,12 +6,14 @@ import os
 import sys
 from typing import TYPE_CHECKING, Mapping, NoReturn, Optional, Sequence
 
+from ..connect_command import Connected
 from ..errors import BadFile, KdbgError, NotSupported, SymbolNotFound, TargetUnavailable
 from ..ranges import Range
 from ..registry import SETTINGS
 from ..session import Guards
 from ..symbols import Symbols
 from ..target import LiveTarget, Objfile, Target
+from ..uml_processes import KernelProcess
 from ..units import Address, address
 from ..vtable_words import ADDRESS, VtablePointer
 
@@ -101,6 +103,15 @@ class OfflineSession:
         _needs_live()
 
     def check_system_calls(self, entry: str, exit: str) -> str:
+        _needs_live()
+
+    def connected_process(self) -> Optional[int]:
+        return None
+
+    def connect_kernel(self, kernel: KernelProcess) -> Connected:
+        _needs_live()
+
+    def connect_stub(self, place: str) -> Connected:
         _needs_live()
 
     def overlaps(self) -> NoReturn:

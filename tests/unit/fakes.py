@@ -5,12 +5,14 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Mapping, Optional, Sequence
 
+from gdb_kdbg.connect_command import Connected
 from gdb_kdbg.errors import MemoryFault, NotSupported, SymbolNotFound, TargetUnavailable
 from gdb_kdbg.ranges import Range
 from gdb_kdbg.scene import Note, Scene
 from gdb_kdbg.session import Guards
 from gdb_kdbg.symbols import Symbols
 from gdb_kdbg.target import ArrayType, Frame, LiveTarget, Location, Objfile, Signal, Symbol, Target
+from gdb_kdbg.uml_processes import KernelProcess
 from gdb_kdbg.units import Address, Count, Size
 from gdb_kdbg.vtable_words import ADDRESS, VtablePointer
 
@@ -81,6 +83,7 @@ class FakeTarget(FakeMemory):
         self.labels: dict[str, int] = {}
         self.label_sizes: dict[str, int] = {}
         self.types: dict[str, ArrayType] = {}
+        self.members: dict[tuple[str, str], tuple[int, int]] = {}
         self.stack: list[Frame] = []
         self.files: list[Objfile] = []
         self.auxiliary: dict[int, int] = {}
@@ -127,6 +130,9 @@ class FakeTarget(FakeMemory):
     def variable_type(self, name: str) -> Optional[ArrayType]:
         return self.types.get(name)
 
+    def member(self, of: str, path: str) -> Optional[tuple[int, int]]:
+        return self.members.get((of, path))
+
     def frames(self, limit: int) -> Sequence[Frame]:
         return self.stack[:limit]
 
@@ -157,6 +163,8 @@ class FakeSession:
         self.is_live = True
         self.watched: list[tuple[str, Range, bool]] = []
         self.checked: list[tuple[str, str]] = []
+        self.process: Optional[int] = None
+        self.connected: list[str] = []
         self.pointers: dict[str, VtablePointer] = {}
 
     @property
@@ -204,6 +212,17 @@ class FakeSession:
     def check_system_calls(self, entry: str, exit: str) -> str:
         self.checked.append((entry, exit))
         return "guard check"
+
+    def connected_process(self) -> Optional[int]:
+        return self.process
+
+    def connect_kernel(self, kernel: KernelProcess) -> Connected:
+        self.connected.append(str(kernel.pid))
+        return Connected(str(kernel), None, None, None, None)
+
+    def connect_stub(self, place: str) -> Connected:
+        self.connected.append(place)
+        return Connected(place, None, None, None, None)
 
     def disarm(self) -> int:
         count = len(self.watched) + len(self.checked)

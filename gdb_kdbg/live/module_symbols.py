@@ -1,0 +1,64 @@
+"""Symbols of a kernel's modules in GDB."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Sequence
+
+import gdb
+
+from ..errors import KdbgError
+from ..uml_modules import Module, find_file, read_modules
+from .target import GdbTarget
+
+
+class ModuleSymbols:
+    """The modules whose symbols kdbg has loaded."""
+
+    def __init__(self, target: GdbTarget) -> None:
+        self._target = target
+        self._loaded: dict[str, str] = {}
+        self._places: dict[str, int] = {}
+        self.is_complete = True  # no module was seen in the middle of being loaded
+
+    def refresh(self, directories: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
+        """Load what is new and drop what is gone; return what is loaded now, and what could not be."""
+        problems: list[str] = []
+        present: dict[str, Module] = {}
+        try:
+            for module in read_modules(self._target):
+                present[repr(module)] = module
+        except KdbgError as error:
+            problems.append(str(error))
+        self.is_complete = all(module.text for module in present.values())
+        for key in [key for key in self._loaded if key not in present]:
+            self._drop(key)
+        for key, module in present.items():
+            if key not in self._loaded:
+                problems += self._add(key, module, directories)
+        return [f"module {present[key].name}: {self._loaded[key]}" for key in self._loaded], problems
+
+    def remove(self) -> None:
+        """Drop all of them."""
+        for key in list(self._loaded):
+            self._drop(key)
+
+    def _add(self, key: str, module: Module, directories: Sequence[str]) -> Sequence[str]:
+        path = find_file(module, directories) if module.text else None
+        if path is None or module.text is None:
+            return [f"no file of module {module.name} found (set kdbg module-path DIRECTORY)"]
+        # Without .eh_frame GDB would guess how its frames unwind.
+        others = (f"-s {name} {address:#x}" for name, address in module.sections.items() if name != ".text")
+        gdb.execute(f"add-symbol-file {_quoted(path)} {module.text:#x} {' '.join(others)}", to_string=True)
+        self._loaded[key] = path
+        self._places[key] = module.text
+        return []
+
+    def _drop(self, key: str) -> None:
+        del self._loaded[key]
+        with contextlib.suppress(gdb.error):
+            gdb.execute(f"remove-symbol-file -a {self._places.pop(key):#x}", to_string=True)
+
+
+def _quoted(path: str) -> str:
+    return '"' + path.replace("\\", "\\\\").replace('"', '\\"') + '"'
