@@ -94,7 +94,7 @@ def test_each_mistake_is_found_in_the_object_quickly(
     assert is_found(report, mistake), report.breaches
 
 
-@pytest.mark.parametrize("symbol", NOT_QUICK)
+@pytest.mark.parametrize("symbol", sorted(NOT_QUICK))
 def test_the_others_are_found_in_the_object(
     symbol: str, files: Sequence[pathlib.Path], check: Check, monkeypatch: pytest.MonkeyPatch
 ) -> None:
