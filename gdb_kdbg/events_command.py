@@ -54,12 +54,13 @@ class EventsReport:
 class EventStream:
     """The events that are wanted, in lists as they come; an empty list says that there is nothing right now."""
 
-    def __init__(self, pieces: Iterable[bytes], wanted: Wanted, names: AddressNames) -> None:
+    def __init__(self, pieces: Iterable[bytes], wanted: Wanted, names: AddressNames, goes_on: bool = False) -> None:
         self._reader = EventReader(pieces)
         self._notices = pieces.notices if isinstance(pieces, GrowingLog) else []
         self._wanted = wanted
         self._names = names
         self._lines = EventLines(names)
+        self._goes_on = goes_on
         self._shown = 0
         self.rows = self._rows()
 
@@ -85,7 +86,8 @@ class EventStream:
         with contextlib.suppress(KeyboardInterrupt):
             for batch in self._reader.batches():
                 self._names.note(batch)
-                wanted = self._wanted.take(batch) if batch else self._wanted.pause()
+                # For a log that goes on, its first pause is the end that `--last` and `--since` look for.
+                wanted = self._wanted.take(batch) if batch or not self._goes_on else self._wanted.pause()
                 found = [*self._news(), *self._counted(wanted)]
                 if found or not batch:
                     yield found
@@ -143,7 +145,8 @@ class AddressNames:
 def show_events(session: Session, options: Namespace) -> EventStream:
     """Open the log and return its events as a stream; raise KdbgError if it cannot be opened."""
     wanted = Wanted(options.type, options.pid, options.since, options.last)
-    return EventStream(_opened(session, options.log, options.follow), wanted, AddressNames(session.loaded_symbols()))
+    pieces = _opened(session, options.log, options.follow)
+    return EventStream(pieces, wanted, AddressNames(session.loaded_symbols()), options.follow)
 
 
 def _opened(session: Session, name: str, goes_on: bool) -> Iterable[bytes]:
