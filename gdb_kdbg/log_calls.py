@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Dict, Iterator, List, Optional, Sequence
 
-from .copies import CERTAIN, LIKELY, POSSIBLE
 from .errors_and_signals import LARGEST_ERROR, error_name
 from .events import Event
-from .finding import Facts, Finding
+from .finding import CERTAIN, LIKELY, POSSIBLE, Facts, Finding
 from .log_story import MISSING, STORIES, STORM, Programs, Story, forget_oldest
 from .syscall_names import system_call_name
 from .units import Count, safe_text
@@ -74,7 +73,7 @@ class Calls:
         result, code = fields.get("result"), fields.get("errno")
         if code is None and not (type(result) is int and -LARGEST_ERROR <= result < 0):
             if self._runs:
-                self._runs.pop((event.pid, fields.get("name")), None)
+                self._runs.pop((event.pid, str(fields.get("name"))), None)
             return
         name = fields.get("name")
         self._failed(event, str(name), _code(result if code is None else code))

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence
 
-from .copies import CERTAIN, LIKELY
 from .errors_and_signals import signal_name
 from .events import Event, number
-from .finding import Facts, Finding
+from .finding import CERTAIN, LIKELY, Facts, Finding
 from .log_copies import Copies
 from .log_guards import Guards
 from .log_story import CRASH, STORIES, Programs, Story, event_line, forget_oldest, numbered
@@ -79,7 +78,7 @@ class _Group(NamedTuple):
 
     finding: Finding
     lines: List[int]
-    count: List[int]
+    times: List[int]
 
 
 class Faults:
@@ -172,7 +171,7 @@ class Faults:
             self._groups[key] = _Group(finding, [*numbered(incident.events)], [1])
         else:
             group = self._groups[key]
-            group.count[0] += 1
+            group.times[0] += 1
 
 
 # A fault in the kernel is its copy's, or the panic's that follows.
@@ -219,9 +218,7 @@ def _holds(start: Any, end: Any, address: int) -> bool:
     return first is not None and last is not None and first <= address < last
 
 
-def _finding(
-    incident: Incident, rule: str, pid: Optional[int], programs: Programs, symbols: Symbolic
-) -> Finding:
+def _finding(incident: Incident, rule: str, pid: Optional[int], programs: Programs, symbols: Symbolic) -> Finding:
     ip, address = incident.ip, incident.address
     name = symbols.name(ip, pid).strip("<>") if ip is not None else ""
     whose = programs.whose(pid) or _command_line(incident) or "a program"
@@ -257,13 +254,15 @@ def _summary(incident: Incident, rule: str, name: str) -> str:
         exception = incident.of("user_fault")
         what = safe_text(str(exception.fields.get("exception")), 64) if exception is not None else "exception"
         return f"{what} at {at}"
-    return f"killed by {signal_name(incident.signal)} at {at}" if ip is not None else (
-        f"killed by {signal_name(incident.signal)}"
+    return (
+        f"killed by {signal_name(incident.signal)} at {at}"
+        if ip is not None
+        else (f"killed by {signal_name(incident.signal)}")
     )
 
 
 def _counted(group: _Group) -> Finding:
-    finding, count = group.finding, group.count[0]
+    finding, count = group.finding, group.times[0]
     if count == 1:
         return finding
     return Finding(

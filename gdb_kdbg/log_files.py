@@ -1,7 +1,7 @@
 """Logs by their names: files, directories, patterns, standard input; and what a file is that was named as a log.
 
-A crash dump of the kind that a kernel leaves in memory for the next boot is a log behind a head: `u32 0xdeadbeee`, `u32`
-length of the text, the text, all little endian.
+A crash dump of the kind that a kernel leaves in memory for the next boot is a log behind a head: `u32 0xdeadbeee`,
+`u32` length of the text, the text, all little endian.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def _below(directory: str) -> Iterator[str]:
 
 
 def open_named(name: str) -> Opened:
-    """Open a log; raise BadFile or KdbgError if it cannot be read, or is no text. Later pieces may raise BadFile too."""
+    """Open a log; raise BadFile or KdbgError if it cannot be read, or is no text; later pieces may raise it too."""
     return opened(open_log(name), name)
 
 

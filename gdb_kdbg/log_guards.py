@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Dict, Iterator, List, Optional, Sequence
 
-from .copies import NO_COPY, Attribution, Coverage, Victim
 from .events import Event
-from .finding import Finding
-from .log_copies import Asked, Copies, asked_record, ring_records
-from .log_moment import KERNEL, PROGRAM, Candidates, Moment, candidates, moment_of, settled, undecided
-from .log_scene import Damage, LogScene, kernel_process
-from .log_story import GUARD, STORIES, Programs, Story, event_line, forget_oldest, numbered
+from .log_copies import Asked, Copies
+from .log_story import STORIES, Programs, Story, forget_oldest
 from .log_symbols import Symbolic
-from .process import GUARD_OFFSET
-from .ring import RingRecord
-from .rules.guard import guard_changed
 from .units import ADDRESS_MASK
 
 # A dump of the ring that belongs to a check stands right beside it.
@@ -25,25 +17,21 @@ _BESIDE = 8
 class GuardDamage:
     """A guard found changed, and what belongs to it: the dump of the ring, what became of the process."""
 
-    def __init__(self, moment: Moment, asked: Sequence[Asked], program: str) -> None:
-        self.moment = moment
+    def __init__(
+        self, intact: Optional[Event], event: Event, lost_at: int, asked: Sequence[Asked], program: str
+    ) -> None:
+        self.intact = intact
+        self.event = event
+        self.lost_at = lost_at
         self.asked = asked
         self.program = program
         self.dump: Optional[Event] = None
         self.consequences: List[Event] = []
         self.seen = 1
 
-    @property
-    def event(self) -> Event:
-        return self.moment.damaged
 
-    @property
-    def damage(self) -> Damage:
-        base = _number(self.event, "fsbase")
-        return Damage(base, base + GUARD_OFFSET, _number(self.event, "found"), _number(self.event, "expected"))
-
-
-def _number(event: Event, name: str) -> int:
+def word(event: Event, name: str) -> int:
+    """Return a 64-bit member of an event, 0 if it is not there."""
     return (event.number(name) or 0) & ADDRESS_MASK
 
 
@@ -91,11 +79,13 @@ class Guards:
         return damage is not None
 
     def stories(self) -> Iterator[Story]:
-        for damage in self._all:
-            scene, finding = guard_finding(damage, self._symbols)
-            if finding is not None:
-                lines = numbered([damage.moment.intact, damage.event, damage.dump, *damage.consequences])
-                yield Story(finding, lines, GUARD)
+        if self._all:
+            from .log_guard_stories import guard_story
+
+            for damage in self._all:
+                story = guard_story(damage, self._symbols)
+                if story is not None:
+                    yield story
 
     def _check(self, event: Event) -> None:
         pid = event.pid
@@ -116,7 +106,7 @@ class Guards:
         intact = self._intact.get(pid)
         if intact is not None and not _same_guard(intact, event):
             intact = None
-        damage = GuardDamage(moment_of(intact, event, self._lost_at), self._copies.asked(pid), self._programs.name(pid))
+        damage = GuardDamage(intact, event, self._lost_at, self._copies.asked(pid), self._programs.name(pid))
         dump = self._dumps.get(pid)
         if dump is not None and event.line - dump.line <= _BESIDE:
             damage.dump = dump
@@ -149,76 +139,14 @@ class Guards:
 
 
 def _same_guard(one: Event, other: Event) -> bool:
-    return all(_number(one, name) == _number(other, name) for name in ("fsbase", "expected"))
+    return all(word(one, name) == word(other, name) for name in ("fsbase", "expected"))
 
 
 def _same_damage(one: Event, other: Event) -> bool:
-    return _same_guard(one, other) and _number(one, "found") == _number(other, "found")
+    return _same_guard(one, other) and word(one, "found") == word(other, "found")
 
 
 # A line that lacks what was found tells nothing, and one that contradicts itself neither.
 def _is_told(event: Event) -> bool:
     values = [event.number(name) for name in ("fsbase", "found", "expected")]
     return None not in values and bool(values[0]) and values[1] != values[2]
-
-
-def guard_finding(damage: GuardDamage, symbols: Symbolic) -> tuple[LogScene, Optional[Finding]]:
-    """Tell who changed a guard, by the rule that tells it on a machine."""
-    found, moment = damage.damage, damage.moment
-    pid = damage.event.pid
-    chosen = candidates(records_of(damage, symbols), damage.asked, moment, pid)
-
-    def settle(attribution: Attribution, victim: Victim) -> Attribution:
-        return undecided(settled(attribution, victim, moment, chosen.known), chosen.unplaced, victim)
-
-    call = damage.event.fields.get("syscall")
-    process = kernel_process(pid, damage.program, found.expected, call if type(call) is int else None)
-    target = symbols.target({"fs_base": found.fs_base}, {found.address: found.found})
-    scene = LogScene(
-        target, f"line {damage.event.line}", process, chosen.known, found, _coverage(damage, chosen), settle,
-        [*moment.tells(), *(event_line(event, symbols.name) for event in damage.consequences)],
-    )  # fmt: skip
-    finding = guard_changed(scene)
-    return scene, None if finding is None else _in_a_log(finding, damage)
-
-
-def records_of(damage: GuardDamage, symbols: Symbolic) -> Sequence[RingRecord]:
-    """Return the copies before the damage: the ring's, or those that events tell of where the ring was not dumped."""
-    if damage.dump is not None:
-        return ring_records(damage.dump, symbols)
-    pid = damage.event.pid or 0
-    return [asked_record(one, index, pid) for index, one in enumerate(damage.asked) if one.is_write]
-
-
-def _coverage(damage: GuardDamage, chosen: Candidates) -> Coverage:
-    moment, records = damage.moment, chosen.known
-    since = records[0].sequence if records and moment.intact is not None else 0
-    if moment.who == KERNEL:
-        return Coverage(False, f"it was done during the system call {moment.system_call}, not by the program", since)
-    if moment.who == PROGRAM and moment.intact is not None:
-        line = moment.intact.line
-        return Coverage(True, f"the kernel saw the guard intact in line {line}", since or NO_COPY)
-    total = damage.dump.number("total_calls") if damage.dump is not None else None
-    entries = damage.dump.fields.get("entries") if damage.dump is not None else None
-    if total is None or not isinstance(entries, list):
-        return Coverage(False, "the log has no dump of the ring that would tell which copies there were", since)
-    if total > len(entries):
-        return Coverage(False, f"{total - len(entries)} older copies are not in the dump of the ring", since)
-    return Coverage(True, f"it holds all {total} copies since it was switched on", since)
-
-
-# What to type is for the log: there is no machine to ask.
-def _in_a_log(finding: Finding, damage: GuardDamage) -> Finding:
-    pid = damage.event.pid
-    facts, moment = finding.facts, damage.moment
-    if facts.system_call is None and moment.who == KERNEL:
-        facts = replace(facts, system_call=moment.system_call)
-    again = f", and {damage.seen - 1} times again" if damage.seen > 1 else ""
-    first = f"line {damage.event.line}: {finding.evidence[0]}{again}"
-    process = f" --pid {pid}" if pid is not None else ""
-    steps = [f"kdbg events LOG --type canary,usercopy{process}"]
-    if facts.routine:
-        steps.insert(0, f"kdbg check-copy {facts.routine}")
-    if facts.file:
-        steps.insert(0, f"list {facts.file}:{facts.line}")
-    return replace(finding, evidence=(first, *finding.evidence[1:]), next=tuple(steps), facts=facts)

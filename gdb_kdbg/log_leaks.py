@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence
 
-from .copies import LIKELY, POSSIBLE
 from .events import Event, number
-from .finding import Facts, Finding
+from .finding import LIKELY, POSSIBLE, Facts, Finding
 from .log_story import LEAK, STORIES, Programs, Story, event_line
 from .log_symbols import Symbolic
 from .units import ADDRESS_MASK, Count, Word, is_kernel_half, safe_text
@@ -32,7 +31,7 @@ class _Leak(NamedTuple):
     system_call: Optional[str]
     confidence: str
     first: Event
-    count: List[int]
+    times: List[int]
 
 
 class Leaks:
@@ -90,7 +89,7 @@ class Leaks:
         pid = event.pid
         key = (what, self._programs.name(pid) or pid)
         if key in self._leaks:
-            self._leaks[key].count[0] += 1
+            self._leaks[key].times[0] += 1
         elif len(self._leaks) >= STORIES:
             self._untold += 1
         else:
@@ -101,7 +100,7 @@ class Leaks:
         place = f" ({named[0]}+{named[1]:#x})" if named else ""
         to = f" to {leak.whose}" if leak.whose else ""
         lines = [event_line(leak.first, self._symbols.name)]
-        lines += [f"{leak.count[0]} times in all"] if leak.count[0] > 1 else []
+        lines += [f"{leak.times[0]} times in all"] if leak.times[0] > 1 else []
         facts = Facts(
             pid=None if leak.pid is None else Count(leak.pid), found=Word(leak.value), system_call=leak.system_call,
             symbol=named[0] if named else None,

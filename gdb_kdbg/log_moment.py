@@ -12,7 +12,8 @@ from typing import NamedTuple, Optional, Sequence
 
 from .copies import CALLER, LIKELY, POSSIBLE, ROUTINE, UNDECIDABLE, Attribution, Victim, place_line, record_line
 from .events import Event
-from .log_copies import Asked, user_side
+from .log_copies import Asked
+from .log_ring import user_side
 from .ranges import Range
 from .ring import RingRecord
 from .syscall_names import NAMES, system_call_name

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
 
-from .copies import CERTAIN
 from .events import Event, number
-from .finding import Facts, Finding
+from .finding import CERTAIN, Facts, Finding
 from .log_story import PANIC, STORIES, Story
 from .log_symbols import Symbolic
 from .units import ADDRESS_MASK, Address, Size, safe_text

@@ -53,27 +53,27 @@ class LogScene(Scene):
         self._damage, self._coverage, self._settle = damage, coverage, settle
 
     @property
-    def stop(self) -> str:  # type: ignore[override]
+    def stop(self) -> str:
         return self._stop
 
     @property
-    def canary(self) -> CanaryReport:  # type: ignore[override]
+    def canary(self) -> CanaryReport:
         assert self._damage is not None
         return self._damage.report
 
     @property
-    def ring(self) -> Optional[RingReport]:  # type: ignore[override]
+    def ring(self) -> Optional[RingReport]:
         count = Count(len(self._records))
         return RingReport(
             "the log", Address(0), count, "the log", Size(32), count, Count(0), None, self._records
         ) if self._records else None  # fmt: skip
 
     @property
-    def process(self) -> Optional[ProbeProcess]:  # type: ignore[override]
+    def process(self) -> Optional[ProbeProcess]:
         return self._process
 
     @property
-    def guard_coverage(self) -> Coverage:  # type: ignore[override]
+    def guard_coverage(self) -> Coverage:
         return self._coverage or Coverage(False, "the log does not tell which copies there were")
 
     def writer_to(self, victim: Range) -> Optional[Writer]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Callable, Dict, List, Optional, Sequence
+from typing import Callable, Dict, List, Mapping, Optional, Sequence
 
 from .events import Event
 from .log_calls import Calls
@@ -55,12 +55,15 @@ class LogWatch:
         return sorted(stories, key=_order), list(dict.fromkeys([*self._symbols.problems, *problems]))
 
     @cached_property
-    def _handlers(self) -> Dict[str, Sequence[Handler]]:
+    def _handlers(self) -> Mapping[str, Sequence[Handler]]:
         found: Dict[str, List[Handler]] = {}
         # Programs come first, so that the others know what a process runs.
         ours: Dict[str, Handler] = {"process_exec": self._programs.exec, "process_fork": self._programs.fork}
-        parts = (self._copies, self._guards, self._leaks, self._calls, self._panics, self._faults)
-        for handlers in (ours, *(part.handlers for part in parts)):
+        tables: Sequence[Mapping[str, Handler]] = (
+            ours, self._copies.handlers, self._guards.handlers, self._leaks.handlers, self._calls.handlers,
+            self._panics.handlers, self._faults.handlers,
+        )  # fmt: skip
+        for handlers in tables:
             for kind, handler in handlers.items():
                 found.setdefault(kind, []).append(handler)
         return found
@@ -76,5 +79,3 @@ class LogWatch:
 
 def _order(story: Story) -> tuple[int, int]:
     return story.gravity, story.lines[0] if story.lines else 0
-
-
