@@ -34,14 +34,19 @@ class Faulted(NamedTuple):
 
 
 class Copies:
-    """Remembers what each process had copied, and the newest dump of the ring."""
+    """Remembers what each process had copied, and the copies that faulted.
 
-    def __init__(self, symbols: Symbolic, programs: Programs) -> None:
+    `total` is how many events of copies there were, `history` the newest of them with their processes, if wanted.
+    """
+
+    def __init__(self, symbols: Symbolic, programs: Programs, keep: int = 0) -> None:
         self._symbols = symbols
         self._programs = programs
         self._asked: Dict[Optional[int], Deque[Asked]] = {}
         self._faulted: Dict[tuple[Any, ...], Faulted] = {}
         self._untold = 0
+        self.total = 0
+        self.history: Deque[tuple[Event, str]] = deque(maxlen=keep)
         self._last_fault: Dict[Optional[int], Event] = {}
         self.handlers = {"usercopy": self._usercopy, "usercopy_fault": self._fault, "ucopy_trace_dump": self._dump}
 
@@ -76,6 +81,9 @@ class Copies:
         if address is None or size is None:
             return
         pid = event.pid
+        self.total += 1
+        if self.history.maxlen:
+            self.history.append((event, self._programs.whose(pid)))
         if pid not in self._asked:
             self._asked[pid] = deque(maxlen=_COPIES)
             forget_oldest(self._asked)

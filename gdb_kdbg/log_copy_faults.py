@@ -32,7 +32,7 @@ def fault_story(faulted: Faulted, symbols: Symbolic, programs: Programs) -> Stor
     if len(faulted.lines) > 1:
         lines.append(f"{len(faulted.lines)} times in all, last in line {faulted.lines[-1]}")
     finding = replace(finding, evidence=tuple(lines), next=(f"kdbg events LOG --type usercopy --pid {event.pid}",))
-    return Story(_whose(finding, programs.whose(event.pid)), tuple(faulted.lines), COPY)
+    return Story(_whose(finding, programs.whose(event.pid)), tuple(faulted.lines), COPY, event, *faulted.dumps[:1])
 
 
 def _place(event: Event, symbols: Symbolic) -> CopyPlace:

@@ -78,6 +78,7 @@ class _Group(NamedTuple):
 
     finding: Finding
     lines: List[int]
+    report: Optional[Event]
     times: List[int]
 
 
@@ -110,7 +111,7 @@ class Faults:
     def stories(self) -> Iterator[Story]:
         self.restart()
         for group in self._groups.values():
-            yield Story(_counted(group), tuple(group.lines), CRASH)
+            yield Story(_counted(group), tuple(group.lines), CRASH, group.report)
 
     def _page_fault(self, event: Event) -> None:
         if event.fields.get("resolved") is False:
@@ -168,7 +169,7 @@ class Faults:
                 self._untold += 1
                 return
             finding = _finding(incident, rule, pid, self._programs, self._symbols)
-            self._groups[key] = _Group(finding, [*numbered(incident.events)], [1])
+            self._groups[key] = _Group(finding, [*numbered(incident.events)], incident.of("crash_report"), [1])
         else:
             group = self._groups[key]
             group.times[0] += 1

@@ -26,6 +26,15 @@ _BINARY = 0.1
 _KINDS = ((b"\x7fELF", "an ELF file: name it with --symbols"), (b"!<arch>\n", "an archive"), (b"PK\3\4", "an archive"))
 
 
+def is_elf(path: str) -> bool:
+    """Tell whether a file begins as ELF files do; False if it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(4) == b"\x7fELF"
+    except OSError:
+        return False
+
+
 class Opened(NamedTuple):
     """A log that is open: its kind and its text in pieces, uncompressed and without a head."""
 

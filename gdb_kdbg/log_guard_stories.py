@@ -36,8 +36,10 @@ def guard_story(damage: GuardDamage, symbols: Symbolic) -> Optional[Story]:
         [*moment.tells(), *(event_line(event, symbols.name) for event in damage.consequences)],
     )  # fmt: skip
     finding = guard_changed(scene)
+    if finding is None:
+        return None
     lines = numbered([damage.intact, damage.event, damage.dump, *damage.consequences])
-    return None if finding is None else Story(_in_a_log(finding, damage, moment), lines, GUARD)
+    return Story(_in_a_log(finding, damage, moment), lines, GUARD, damage.event, damage.dump)
 
 
 def damage_of(damage: GuardDamage) -> Damage:

@@ -32,7 +32,7 @@ class Panics:
 
     def stories(self) -> Iterator[Story]:
         for event in self._panics:
-            yield Story(self._finding(event), (event.line,), PANIC)
+            yield Story(self._finding(event), (event.line,), PANIC, event)
 
     def _panic(self, event: Event) -> None:
         if len(self._panics) < STORIES:

@@ -15,22 +15,21 @@ from .log_panics import Panics
 from .log_story import Programs, Story
 from .log_symbols import Symbolic
 
-__all__ = ["LogWatch", "Symbolic"]
 Handler = Callable[[Event], None]
 
 
 class LogWatch:
     """Takes events in the order of the log; `finish` tells what they add up to, the gravest first."""
 
-    def __init__(self, symbols: Symbolic) -> None:
+    def __init__(self, symbols: Symbolic, copies: int = 0) -> None:
         self._symbols = symbols
         self._programs = Programs()
-        self._copies = Copies(symbols, self._programs)
-        self._guards = Guards(symbols, self._programs, self._copies)
+        self.copies = Copies(symbols, self._programs, copies)
+        self._guards = Guards(symbols, self._programs, self.copies)
         self._leaks = Leaks(symbols, self._programs)
         self._calls = Calls(self._programs)
         self._panics = Panics(symbols)
-        self._faults = Faults(symbols, self._programs, self._guards, self._copies)
+        self._faults = Faults(symbols, self._programs, self._guards, self.copies)
         self._next: Optional[int] = None
 
     def take(self, events: Sequence[Event]) -> None:
@@ -49,7 +48,7 @@ class LogWatch:
 
     def finish(self) -> tuple[Sequence[Story], Sequence[str]]:
         """Return the stories and what could not be told."""
-        parts = (self._guards, self._panics, self._leaks, self._copies, self._faults, self._calls)
+        parts = (self._guards, self._panics, self._leaks, self.copies, self._faults, self._calls)
         stories = [story for part in parts for story in part.stories()]
         problems = [problem for part in parts for problem in part.problems]
         return sorted(stories, key=_order), list(dict.fromkeys([*self._symbols.problems, *problems]))
@@ -60,7 +59,7 @@ class LogWatch:
         # Programs come first, so that the others know what a process runs.
         ours: Dict[str, Handler] = {"process_exec": self._programs.exec, "process_fork": self._programs.fork}
         tables: Sequence[Mapping[str, Handler]] = (
-            ours, self._copies.handlers, self._guards.handlers, self._leaks.handlers, self._calls.handlers,
+            ours, self.copies.handlers, self._guards.handlers, self._leaks.handlers, self._calls.handlers,
             self._panics.handlers, self._faults.handlers,
         )  # fmt: skip
         for handlers in tables:
@@ -73,7 +72,7 @@ class LogWatch:
         self._guards.lost(event.line)
         if number == 0:
             self._programs.clear()
-            for part in (self._copies, self._guards, self._faults, self._calls):
+            for part in (self.copies, self._guards, self._faults, self._calls):
                 part.restart()
 
 

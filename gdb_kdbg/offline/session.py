@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Mapping, NoReturn, Optional, Sequence
 
@@ -112,6 +113,14 @@ def _core_among(files: Sequence[str]) -> tuple[Optional[str], Sequence[str]]:
 
     core = next((path for path in files if is_core(path)), None)
     return core, [path for path in files if path != core]
+
+
+def log_among(files: Sequence[str]) -> tuple[Optional[str], list[str]]:
+    """Return the file that is no ELF file, if there is one, and the others."""
+    from ..log_files import is_elf
+
+    log = next((path for path in files if os.path.isfile(path) and not is_elf(path)), None)
+    return log, [path for path in files if path != log]
 
 
 def _split(text: str) -> tuple[str, str, str]:
