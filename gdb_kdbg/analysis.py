@@ -148,7 +148,8 @@ class _Reading:
         account = self._parser.account()
         stories, problems = self._watch.finish()
         made = Analysis(
-            source, kind, account.size, account.lines, self._counts(account), tuple(_typed(story.finding, source) for story in stories),
+            source, kind, account.size, account.lines, self._counts(account),
+            tuple(_typed(story.finding, source) for story in stories),
             tuple(map(log_crash, self._crashes)), Count(self._left_out),
             tuple(tuple(map(Count, story.lines)) for story in stories), (*problems, *account.problems),
         )  # fmt: skip

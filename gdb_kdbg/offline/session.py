@@ -116,10 +116,13 @@ def _core_among(files: Sequence[str]) -> tuple[Optional[str], Sequence[str]]:
 
 
 def log_among(files: Sequence[str]) -> tuple[Optional[str], list[str]]:
-    """Return the file that is no ELF file, if there is one, and the others."""
+    """Return the file that is no ELF file, if there is one, and the others. One that is missing is taken for a log if
+    nothing else is named that could be looked at."""
     from ..log_files import is_elf
 
-    log = next((path for path in files if os.path.isfile(path) and not is_elf(path)), None)
+    others = [path for path in files if not is_elf(path)]
+    there = [path for path in others if os.path.exists(path)]
+    log = next(iter(there or (others if len(others) == len(files) else ())), None)
     return log, [path for path in files if path != log]
 
 
