@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Mapping, NoReturn, Optional, Sequence
 
-from ..errors import KdbgError, NotSupported, SymbolNotFound, TargetUnavailable
+from ..errors import BadFile, KdbgError, NotSupported, SymbolNotFound, TargetUnavailable
 from ..ranges import Range
 from ..registry import SETTINGS
 from ..session import Guards
@@ -47,7 +47,10 @@ class OfflineSession:
     def loaded_symbols(self) -> Optional[Symbols]:
         if self._target is None and not self._files:
             return None
-        return Symbols(tuple(self.files_target().objfiles()))
+        symbols = Symbols(tuple(self.files_target().objfiles()))
+        if symbols.problems and self._target is None:
+            raise BadFile(f"{symbols.problems[0]} (files behind the first are for symbols)")
+        return symbols
 
     def standard_input(self) -> int:
         return sys.stdin.fileno()
