@@ -122,6 +122,8 @@ class _Reader:
 
     def read(self, block: str) -> Iterator[Crash]:
         place = 0
+        if "\r" in block:
+            block = block.replace("\r", "")
         for start in _candidates(block):
             yield from self._stretch(block, place, start)
             end = block.find("\n", start)
@@ -165,7 +167,7 @@ class _Reader:
     def _candidate(self, line: str, block: str, start: int) -> Iterator[Crash]:
         number = self._number
         self._number += 1
-        caller, text = message(line)
+        caller, text = message(line, LINE_LIMIT)
         report, kind = self._of(caller), kind_of(text)
         if kind is None and self._boots.is_start(text):
             self._boot(number, caller, text, self._boots.unexpected(block, start, number))

@@ -57,6 +57,12 @@ BROKEN: tuple[tuple[str, ...], ...] = (
         "any",
     ),
     (
+        r"VFS: Close: file count is (?:0|zero)",
+        "VFS: Close: file count is zero (use-after-free)",
+        "DoS",
+        "none",
+    ),
+    (
         "VFS: Busy inodes after unmount",
         "VFS: Busy inodes after unmount (use-after-free)",
         "DoS",

@@ -9,7 +9,7 @@ SERVING = {
     "sanitizers": r"rust_helper_\w+|x86_indirect_thunk\w*|retbleed\w*|retpoline\w*|srso\w*|"
     r"\w*(?:kasan|kmsan|kcsan|kfence|"
     r"ubsan|sanitizer|kcov|_asan_|_msan_|_tsan_|__asan|__msan|__tsan)\w*|check_memory_region\w*|"
-    r"metadata_ptr\w*|quarantine_\w+|stack_depot_\w+|should_fail\w*|fail_dump|fault_create\w*",
+    r"\w*hwasan\w*|write_comp_data|check_kcov_mode|canonicalize_ip|handle_overflow|metadata_ptr\w*|quarantine_\w+|stack_depot_\w+|should_fail\w*|fail_dump|fault_create\w*",
     "dump": r"dump_stack\w*|stack_chk_fail\w*|show_(?:stack|regs|trace)\w*|dump_backtrace|unwind_\w+|stack_trace_\w+|"
     r"save_stack\w*|arch_stack_walk|walk_stackframe|panic|vpanic|nmi_panic|panic_bad_stack|"
     r"check_panic_on_warn|warn(?:_\w+)?|add_taint|\w*ass(?:ert)?_?fail\w*|asswarn|report_bug\w*|fixup_bug|"
@@ -34,7 +34,8 @@ SERVING = {
     r"copy_(?:in|out|mc)\w*|copyin|copyout\w*|(?:raw_|arch_|inline_)?copy_(?:to|from|in)_(?:user|kernel|iter|"
     r"sockptr|bpfptr)\w*|copy_(?:page|folio)_(?:to|from)_iter\w*|copy_struct_from_user|iov_iter_\w+|"
     r"iterate_and_advance\w*|iterate_\w*iovec|memcpy_(?:to|from)_\w+|csum_\w+|crc\d+\w*|crc_\w+|(?:get|put|"
-    r"clear)_user\w*|(?:unsafe|safe)_(?:get|put)_user\w*|probe_kernel_\w+|copy_\w+_nofault\w*|"
+    r"clear)_user\w*|check_zeroed_user|"
+    r"(?:unsafe|safe)_(?:get|put)_user\w*|probe_kernel_\w+|copy_\w+_nofault\w*|"
     r"check_object_size|check_heap_object|usercopy_\w+|report_usercopy|check_copy_size|hweight\w+|"
     r"find_(?:first|next|last|nth)_\w*bit\w*|bitmap_\w+|(?:arch_|raw_)?(?:test|set|clear|"
     r"change)_(?:and_\w+_)?bit\w*|put_unaligned\w*|get_unaligned\w*|skb_copy_datagram\w*|simple_copy_to_iter|"
@@ -43,7 +44,9 @@ SERVING = {
     r"v?sscanf|kstrto\w+|simple_strto\w+|va_format|seq_(?:printf|puts|putc|write|vprintf)|jhash\w*|siphash\w*|"
     r"hsiphash\w*|xxh\w+|full_name_hash|hash_name|\w*crc\d+\w*|dev_set_name|(?:dev|netdev|pr)_(?:printk|err|"
     r"warn|info|vprintk)\w*",
-    "devices": r"check_unmap|check_sync|debug_dma_\w+|swiotlb_\w+|(?:proc|sysfs|debugfs)_(?:create|mkdir|register|"
+    "devices": r"(?:raw_)?(?:read|write)[bwlq](?:_relaxed)?|(?:in|out)s?[bwl](?:_p)?|io(?:read|write)\d+\w*|"
+    r"logic_(?:in|out)s?[bwl]|"
+    r"check_unmap|check_sync|debug_dma_\w+|swiotlb_\w+|(?:proc|sysfs|debugfs)_(?:create|mkdir|register|"
     r"net_create|remove|symlink)\w*|remove_proc_\w+|internal_create_group\w*|static_key_\w+|jump_label_\w+|"
     r"arch_jump_label\w*|phys_addr\w*|virt_addr_valid|virt_to_\w+|vmalloc_to_\w+|page_to_\w+|clear_page\w*|"
     r"clear_\w*highpage\w*|copy_page(?:_\w+)?|copy_\w*highpage\w*|zero_user\w*|ioremap\w*|iounmap|text_poke\w*",
@@ -109,13 +112,21 @@ SERVING = {
     r"trace_event_\w+|ftrace_\w+|preempt_count_\w+|preempt_schedule\w*",
     "schedule": r"schedule(?:_preempt_\w+|_timeout\w*|_debug|_hrtimeout\w*|_idle)?|io_schedule\w*|context_switch|"
     r"switch_to\w*|preempt_schedule\w*|cond_resched\w*|io_cond_\w+",
-    "entries": r"entry_\w+|do_syscall_\w+|do_fast_syscall_\w+|ret_from_\w+|ret_fast_syscall|tracesys\w*|sysenter\w*|"
+    "entries": r"new_thread_handler|start_kernel_proc|fork_handler|"
+    r"entry_\w+|do_syscall_\w+|do_fast_syscall_\w+|ret_from_\w+|ret_fast_syscall|tracesys\w*|sysenter\w*|"
     r"system_call\w*|x64_sys_call|ia32_sys_call|invoke_syscall\w*|syscall_handler|stext|text|null|"
     r"kernel_text\w*|retint_\w+|asm_call_\w+",
     "arithmetic": r"(?:set_normalized_)?timespec\w*|ns_to_\w+|jiffies_\w+|[nmu]secs_to_\w+|ktime_\w+|timeval_\w+"
     r"|itimerspec\w*|div\w*64\w*|mul_u64\w*|int_sqrt\w*|gcd|reciprocal_\w+|round(?:up|down)_pow\w*|sort(?:_r)?|bsearch"
     r"|list_sort|(?:LZ4|lz4|lzo1x|zlib|ZSTD|zstd|xz|lzma|FSE|HUF)_\w+|inflate\w*|deflate\w*|longest_match\w*",
     "messages": r"sg_(?:init|set|next|assign|miter|copy|pcopy|virt|page)\w*|nla_(?:put|reserve|append)\w*|nlmsg_put\w*",
-    "owners": r"usb_(?:get|put)_(?:dev|intf)|(?:dev|netdev|in_dev|in6_dev)_(?:hold|put)|module_put|try_module_get"
+    "owners": r"(?:drop|inc|clear|set)_nlink|"
+    r"usb_(?:get|put)_(?:dev|intf)|(?:dev|netdev|in_dev|in6_dev)_(?:hold|put)|module_put|try_module_get"
     r"|device_(?:find|for_each|link|pm|match|lock|unlock|shutdown)\w*|driver_(?:find|for_each|attach|detach|unregister)\w*",
+    "checks": r"call_rcu\w*|\w*assert_?\w*(?:locked|held)\w*|sock_owned_by_me|skb_warn_bad_offload|skb_checksum_help"
+    r"|try_(?:grab|get)_(?:page|folio|compound_head)\w*|kset_\w+|ex_handler_\w+|fixup_exception|(?:native_)?(?:rd|wr)msr\w*"
+    r"|native_(?:read|write)_msr\w*",
+    "copies": r"rep_(?:movs|stos)\w*|pi_(?:mem|str|clear|copy)\w+|arch_(?:copy|clear)\w*|do_csum\w*"
+    r"|(?:ip|tcpudp|udp|tcp)\w*_csum\w*"
+    r"|skb_set_owner\w*|sock_(?:wfree|rfree|efree|ofree|wmalloc|omalloc)\w*|skb_orphan\w*",
 }

@@ -11,7 +11,7 @@ from .kernel_log_kinds import HEAD_LIMIT, Kind
 from .kernel_log_picks import Verdict, verdict
 from .kernel_log_records import Access, Crash, Frame, NameOf
 from .kernel_log_report import Report
-from .units import Count, safe_text
+from .units import NAME_LIMIT, Count, safe_text
 
 _NUMBERS = (
     (re.compile(r"0x[0-9a-f]+|\b[0-9a-f]{8,16}\b"), "ADDR"),
@@ -31,11 +31,11 @@ _WARNERS = (
     ("fs/sysfs/dir.c", r"sysfs_warn\w+", "WARNING: kobject bug in {f}", "WARNING"),
     ("fs/proc/generic.c", r"proc_register\w*", "WARNING: proc registration bug in {f}", "WARNING"),
 )
-_BUGGERS = {
+# BUG() by its file: what was found broken there.
+_BUG_FILES = {
     "lib/list_debug.c": ("BUG: corrupted list in {f}", "MEMORY_SAFETY_BUG"),
     "mm/usercopy.c": ("BUG: bad usercopy in {f}", "BUG"),
 }
-_READ, _WRITE = "Read", "Write"
 
 
 def crash_from(
@@ -46,7 +46,7 @@ def crash_from(
     found = kind.pattern.search(lines[head][:HEAD_LIMIT])
     if not found:
         return None
-    title, type_ = _special(kind, found, lines, head)
+    title, type_ = _special(kind, found)
     guilty = verdict(kind, found, report, title != kind.title)
     access = access_of(report)
     task, kernel = task_of(report)
@@ -54,8 +54,8 @@ def crash_from(
     text = _filled(title, found, guilty, access, lines, head)
     return Crash(
         title=text,
-        type=_filled_type(type_, found, text, access),
-        guilty=guilty.name,
+        type=_filled_type(type_, text, access),
+        guilty=_safe(guilty.name, NAME_LIMIT),
         guilty_file=guilty.file or _named_file(found),
         headline=_safe(lines[head]),
         task=task,
@@ -71,9 +71,9 @@ def crash_from(
     )
 
 
-def _special(kind: Kind, found: re.Match[str], lines: Sequence[str], head: int) -> tuple[str, str]:
+def _special(kind: Kind, found: re.Match[str]) -> tuple[str, str]:
     if kind.title.startswith("kernel BUG") and found.groups() and found[1]:
-        return _BUGGERS.get(found[1].lstrip("./"), (kind.title, kind.type))
+        return _BUG_FILES.get(found[1].lstrip("./"), (kind.title, kind.type))
     if kind.pick != "warning":
         return kind.title, kind.type
     function = plain((found["f"] or "").split("+")[0])
@@ -91,7 +91,7 @@ def _filled(
     values = {
         "f": guilty.name or "corrupted",
         "free": "invalid-free" if "invalid" in named else "double-free",
-        "access": {"read": _READ, "write": _WRITE}.get(access.kind if access else "", ""),
+        "access": {"read": "Read", "write": "Write"}.get(access.kind if access else "", ""),
         "what": _what(lines[head]) if "{what}" in title else "",
         "next": lines[head + 1].strip() if head + 1 < len(lines) else "panic",
     }
@@ -105,7 +105,7 @@ def _safe(text: str, limit: int = 240) -> str:
 
 
 def _what(line: str) -> str:
-    for mark in ("not syncing: ", "UBSAN: ", "KMSAN: ", "WARNING: ", "BUG: "):
+    for mark in ("not syncing: ", "ernel panic: ", "ernel Panic: ", "UBSAN: ", "KMSAN: ", "WARNING: ", "BUG: "):
         if mark in line:
             line = line.split(mark, 1)[1]
             break
@@ -115,7 +115,7 @@ def _what(line: str) -> str:
     return line.strip(" .!")
 
 
-def _filled_type(type_: str, found: re.Match[str], title: str, access: Optional[Access]) -> str:
+def _filled_type(type_: str, title: str, access: Optional[Access]) -> str:
     named = title.lower()
     access_word = "WRITE" if " write in " in named or (access and access.kind == "write") else "READ"
     if "KFENCE" in type_:

@@ -35,7 +35,17 @@ _REGISTER = re.compile(
 )
 # Words that only one architecture prints, the most telling first.
 _ARCHITECTURES = (
-    ("um", ("Segfault with no mm", "Kernel mode fault at addr", "Kernel tried to access user memory")),
+    (
+        "um",
+        (
+            "Segfault with no mm",
+            "Kernel mode fault at addr",
+            "Kernel tried to access user memory",
+            "Kernel mode signal",
+            "new_thread_handler+",
+            "um_set_signals+",
+        ),
+    ),
     ("riscv", ("epc : ", "__riscv_sys", "do_trap_ecall", "badaddr: ")),
     (
         "arm64",

@@ -148,7 +148,7 @@ FAULTS: tuple[tuple[str, ...], ...] = (
         "fault",
     ),
     (
-        "(Alignment trap): not handling instruction|(Unhandled exception)",
+        "(Alignment trap): not handling instruction",
         "{what} in {f}",
         "DoS",
         "fault",

@@ -21,7 +21,7 @@ _FRAME = re.compile(
     r"(?:\[(?P<second>[0-9a-f]{8,16})\]\s{0,8})?"
     r"(?P<doubt>\? )?\s{0,8}\(?"
     rf"(?P<name>{_NAME})\+0x(?P<offset>[0-9a-f]{{1,16}})/0x(?P<size>[0-9a-f]{{1,16}})\)?"
-    r"(?: \[(?P<module>[^\]\s]{1,100})[^\]]{0,60}\])?"
+    r"(?: \[(?P<module>[!-Z\\^-~]{1,100})[^\]]{0,60}\])?"
     r"(?P<rest>.{0,400})"
 )
 # What nearly all frames look like: found in a third of the time.
@@ -35,10 +35,12 @@ _INLINE = re.compile(
 _ARM = re.compile(
     rf"\s{{0,40}}(?:\[<(?P<address>[0-9a-f]{{8,16}})>\] )?\(?{_NAME}\)? from (?:\[<(?P<caller>[0-9a-f]{{8,16}})>\] )?"
     rf"\(?(?P<name>{_NAME})\+0x(?P<offset>[0-9a-f]{{1,8}})/0x(?P<size>[0-9a-f]{{1,8}})\)?"
-    r"(?: \[(?P<module>[^\]\s]{1,100})\])?(?P<rest>.{0,400})"
+    r"(?: \[(?P<module>[!-Z\\^-~]{1,100})\])?(?P<rest>.{0,400})"
 )
 _BARE = re.compile(
-    r"\s{0,40}(?:<[A-Z]{2,8}>\s{0,8})?(?:\[<(?P<a>[0-9a-f]{8,16})>\]|0x(?P<b>[0-9a-f]{8,16}))(?P<doubt> \?)?\s*$"
+    r"\s{0,40}(?:<[A-Z]{2,8}>\s{0,8})?"
+    r"(?:\[<(?P<a>[0-9a-f]{8,16})>\](?P<doubt> \?)?(?: 0x[0-9a-f]{8,16})?"
+    r"|(?P<unsure>\? )?0x(?P<b>[0-9a-f]{8,16}))\s{0,8}$"
 )
 _FILE = re.compile(r" ([\w./+-]{1,300}\.[chSs]?[rc]?s?p{0,2}:\d{1,7})")
 _CONTEXT = re.compile(r"<(/?)([A-Z#_]{1,12})>")
@@ -113,7 +115,9 @@ def _bare(line: str, context: str, name_of: Optional[NameOf]) -> Optional[Frame]
         return None
     name, offset = (name_of(address) if name_of else None) or ("", None)
     known = None if offset is None else Size(offset)
-    return Frame(name, known, reliable=not found["doubt"], address=Address(address), context=context)
+    return Frame(
+        name, known, reliable=not (found["doubt"] or found["unsure"]), address=Address(address), context=context
+    )
 
 
 def _context(line: str, context: str) -> str:

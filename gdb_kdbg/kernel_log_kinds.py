@@ -34,7 +34,8 @@ class Kind(NamedTuple):
 NEEDLES = (
     "BUG", "WARNING:", "INFO:", "anic", "PANIC:", "nable to handle", " [#", "corruption", "UBSAN", "usercopy",
     "detected", "general protection", "lignment trap", "Internal error", "Unhandled", "unregister_netdevice:",
-    "VFS: Busy", "LOCKUP", "stack space to handle", " at addr 0x", "cut here", "Pid: ", "Linux version", "Booting",
+    "VFS: Busy", "VFS: Close",
+    "LOCKUP", "stack space to handle", " at addr 0x", "cut here", "Pid: ", "Linux version", "Booting",
 )  # fmt: skip
 # Heads are at the start of their lines.
 HEAD_LIMIT = 512

@@ -28,22 +28,22 @@ _SYSLOG = re.compile(r"(?:\w{3} {1,2}\d{1,2} \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT[\d:
 _LATEST = 120
 
 
-def message(line: str) -> tuple[str, str]:
+def message(line: str, latest: int = _LATEST) -> tuple[str, str]:
     """Return who printed a line and its message: `("T12", "BUG: ...")`; the caller is empty where it is not printed.
 
     A copy of the line by a syslog daemon has a caller of its own (`~T12`), so that it does not fall between the lines
-    of the original.
+    of the original. The time is looked for in the first `latest` characters, since programs print too.
     """
     stamped = STAMPED.match(line)
     if stamped:
         return stamped[1] or "", line[stamped.end() : LINE_LIMIT]
-    return _unusual(line[:LINE_LIMIT])
+    return _unusual(line[:LINE_LIMIT], latest)
 
 
-def _unusual(line: str) -> tuple[str, str]:
+def _unusual(line: str, latest: int) -> tuple[str, str]:
     if "\x1b" in line:
         line = _COLOUR.sub("", line)
-    late = _LATE.search(line, 0, _LATEST)
+    late = _LATE.search(line, 0, latest)
     if late:
         copied = "~" if _SYSLOG.match(line) else ""
         return copied + (late[1] or ""), line[late.end() :]

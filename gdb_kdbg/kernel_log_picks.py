@@ -25,8 +25,6 @@ _RELEASED = re.compile(
     r"^\s{0,8}\[<[0-9a-f]{8,16}>\] ([A-Za-z_$.][^\s+]{0,511})\+0x|is trying to release lock .{0,80} at:$"
 )
 _HELD = re.compile(r"\s{0,8}#\d{1,4}: ")
-
-
 _MAKES = re.compile(r"alloc|^_*(?:skb_(?:clone|copy)|pskb_|sk_clone|sk_prot|build_skb|kmemleak|create_object)")
 
 
@@ -136,12 +134,11 @@ def _from_order(report: Report, stack: Sequence[Frame], named: str) -> Verdict:
 
 def _from_leak(report: Report, stack: Sequence[Frame], named: str) -> Verdict:
     trace = next(report.traces("dump", "trace", "head"), stack)
-    return _first(_reliable(trace), trace, makes)
+    return _first(_reliable(trace), trace, _makes)
 
 
 # A leak is the mistake of who asked for an object, not of the functions that only make one.
-def makes(name: str) -> bool:
-    """Tell whether a function makes objects for others."""
+def _makes(name: str) -> bool:
     return never_guilty(name) or _MAKES.search(name) is not None
 
 

@@ -201,7 +201,8 @@ def test_damaged_logs_are_read_without_an_error() -> None:
                 ["\n", "", "\0", "\udcff", "[<", "+0x", "0" * 50]
             )
         for crash in crashes_in("".join(damaged).split("\n")):
-            assert crash.title.isprintable()
+            assert crash.title.isprintable() and crash.guilty.isprintable()
+            assert all(frame.function.isprintable() for frame in crash.stack)
 
 
 @pytest.mark.parametrize(

@@ -73,8 +73,10 @@ def test_addresses_without_names_are_named_by_a_file_of_symbols() -> None:
     lines = report(
         "Kernel panic - not syncing: oven", WHO, "Call Trace:", " [<ffffffff81000010>]", " [<ffffffff82000020>]"
     )
+    lines.append(" [<ffffffff83000030>] ? 0xffffffff83000030")
     bare = next(crashes_in(lines))
-    assert [found.address for found in bare.stack] == [0xFFFFFFFF81000010, 0xFFFFFFFF82000020]
+    assert [found.address for found in bare.stack] == [0xFFFFFFFF81000010, 0xFFFFFFFF82000020, 0xFFFFFFFF83000030]
+    assert [found.reliable for found in bare.stack] == [True, True, False]
     assert bare.guilty == ""
     known = {0xFFFFFFFF81000010: ("panic", 0x10), 0xFFFFFFFF82000020: ("bake_pie", 0x20)}
     named = next(crashes_in(lines, known.get))
