@@ -129,8 +129,10 @@ def settled(attribution: Attribution, victim: Victim, moment: Moment, known: Seq
     if over or len(beside) != 1:
         return attribution
     record = beside[0]
-    written = Range(record.destination, Size(touched.end - record.destination))
-    just = f"the {len(changed)} bytes that were changed are just the {touched.size} behind the asked range"
+    # A last byte that happened to be the same already does not show.
+    extent = record.size if touched.size >= record.size - 1 else touched.size
+    written = Range(record.destination, Size(record.size + extent))
+    just = f"the {len(changed)} bytes that were changed are those of the {extent} behind the asked range"
     return _accused(ROUTINE, record, victim, written, just)
 
 

@@ -40,6 +40,12 @@ def test_a_doubled_copy_is_the_routines_fault() -> None:
     assert found.evidence[0].startswith("line 2: guard at 0x410028 is 0x41941cb35e551017")
 
 
+@pytest.mark.parametrize(("new", "wrote"), [(b"\x17\x10\x55", 8), (b"\x17\x10", 6)])
+def test_a_byte_that_was_the_same_already_does_not_show(new: bytes, wrote: int) -> None:
+    facts = finding(BEFORE, check(damaged(new), AFTER), dump(SMALL)).facts
+    assert (facts.verdict, facts.wrote) == ("routine at fault", wrote)
+
+
 def test_the_copy_may_be_known_by_its_event_alone() -> None:
     found = finding(BEFORE, usercopy(GUARD - 4, 4), DOUBLED)
     assert (found.facts.verdict, found.facts.asked, found.facts.wrote) == ("routine at fault", 4, 8)
