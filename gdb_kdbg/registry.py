@@ -243,7 +243,8 @@ def asks_for_file(command: Command, text: str) -> bool:
     before, typed = (words[:-1], words[-1]) if text[-1:].strip() else (words, "")
     last = before[-1] if before else ""
     for argument in command.arguments:
-        if argument.is_option and last and last in (argument.name, argument.short):
+        takes_value = argument.is_option and argument.kind != "flag"
+        if takes_value and last and last in (argument.name, argument.short):
             return argument.kind == "file"
     return not typed.startswith("-") and any(a.kind in ("file", "log") for a in command.arguments if not a.is_option)
 
