@@ -64,8 +64,8 @@ def dossier_of_reading(reading: LogReading, symbols: Symbolic, again: Callable[[
 def crash_finding(crash: LogCrash) -> Finding:
     """Return a crash by its oops text as a finding, so that a page has one to begin with."""
     where = f" (guilty: {crash.guilty})" if crash.guilty and crash.guilty not in crash.title else ""
-    lines = [f"lines {crash.first_line} to {crash.last_line}: {crash.headline}"]
-    lines += [f"called by {' < '.join(crash.stack[:12])}"] if crash.stack else []
+    lines = [f"from line {crash.first_line} on: {crash.headline}"]
+    lines += [f"stack: {' < '.join(crash.stack[:12])}"] if crash.stack else []
     lines += [f"not to be trusted: {crash.corrupted}"] if crash.corrupted else []
     facts = Facts(
         function=crash.guilty or None, process=crash.task.comm or None, pid=crash.task.pid,
@@ -86,7 +86,7 @@ def _title(findings: Sequence[Finding]) -> str:
 
 def _read(analysis: Analysis) -> str:
     crashes = len(analysis.crashes) + analysis.crashes_left_out
-    return f"{analysis.lines:,} lines with {analysis.events.total:,} events of the kernel and {crashes} oops texts"
+    return f"{analysis.lines:,} lines with {analysis.events.total:,} events of the kernel and {crashes} crashes in plain text"
 
 
 def _origin(analysis: Analysis) -> Origin:
