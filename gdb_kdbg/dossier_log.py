@@ -86,7 +86,8 @@ def _title(findings: Sequence[Finding]) -> str:
 
 def _read(analysis: Analysis) -> str:
     crashes = len(analysis.crashes) + analysis.crashes_left_out
-    return f"{analysis.lines:,} lines with {analysis.events.total:,} events of the kernel and {crashes} crashes in plain text"
+    events = analysis.events.total
+    return f"{analysis.lines:,} lines with {events:,} events of the kernel and {crashes} crashes in plain text"
 
 
 def _origin(analysis: Analysis) -> Origin:

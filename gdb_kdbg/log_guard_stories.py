@@ -8,7 +8,17 @@ from typing import Optional, Sequence
 from .copies import NO_COPY, Attribution, Coverage, Victim
 from .finding import Finding
 from .log_guards import GuardDamage, word
-from .log_moment import KERNEL, PROGRAM, Candidates, Moment, candidates, moment_of, settled, undecided
+from .log_moment import (
+    KERNEL,
+    PROGRAM,
+    Candidates,
+    Moment,
+    candidates,
+    moment_of,
+    settled,
+    undecided,
+    unless_set_anew,
+)
 from .log_ring import asked_record, ring_records
 from .log_scene import Damage, LogScene, kernel_process
 from .log_story import GUARD, Story, event_line, numbered
@@ -25,7 +35,8 @@ def guard_story(damage: GuardDamage, symbols: Symbolic) -> Optional[Story]:
     chosen = candidates(records_of(damage, symbols), damage.asked, moment, pid)
 
     def settle(attribution: Attribution, victim: Victim) -> Attribution:
-        return undecided(settled(attribution, victim, moment, chosen.known), chosen.unplaced, victim)
+        found_so_far = undecided(settled(attribution, victim, moment, chosen.known), chosen.unplaced, victim)
+        return found_so_far if damage.consequences else unless_set_anew(found_so_far, victim)
 
     call = damage.event.fields.get("syscall")
     process = kernel_process(pid, damage.program, found.expected, call if type(call) is int else None)

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import NamedTuple, Optional, Sequence
 
 from .copies import CALLER, LIKELY, POSSIBLE, ROUTINE, UNDECIDABLE, Attribution, Victim, place_line, record_line
+from .copies import PROGRAM as PROGRAM_AT_FAULT
 from .events import Event
 from .log_copies import Asked
 from .log_ring import user_side
@@ -165,3 +166,14 @@ def undecided(attribution: Attribution, unplaced: Sequence[RingRecord], victim: 
 def _may_have(record: RingRecord, victim: Victim) -> bool:
     gap = victim.range.start - record.asked.end
     return record.asked.overlaps(victim.range) or 0 <= gap < record.size
+
+
+def unless_set_anew(attribution: Attribution, victim: Victim) -> Attribution:
+    """Take back a verdict on the program where the new value may be a guard as well: its low byte is 0, as the C
+    libraries make it, and all others are new. Nobody but the program sets a guard, and it may do so again."""
+    changed = victim.changed()
+    is_guard = victim.found[:1] == b"\0" and changed is not None and list(changed) == list(range(1, _WORD))
+    if attribution.verdict != PROGRAM_AT_FAULT or not is_guard:
+        return attribution
+    line = "all of it but the low byte 0 is new, as if the program had set its guard anew, and it did not die of it"
+    return replace(attribution, verdict=UNDECIDABLE, confidence=POSSIBLE, evidence=(*attribution.evidence, line))

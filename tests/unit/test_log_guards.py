@@ -128,6 +128,12 @@ def test_no_program_is_accused_with_less(parts: list[Any]) -> None:
     assert finding(*parts).facts.verdict == "undecidable"
 
 
+def test_a_guard_that_the_program_may_have_set_anew_accuses_nobody() -> None:
+    parts = [check(when=AFTER), check(0x1122334455667700, "pre_syscall", "write"), dump(entry(GUARD - 0x18, 8))]
+    assert finding(*parts).facts.verdict == "undecidable"
+    assert finding(*parts, signal(6), killed(6)).facts.verdict == "program at fault"
+
+
 def test_a_copy_known_to_be_older_clears_the_kernel() -> None:
     before = [check(when="pre_syscall"), usercopy(GUARD - 4, 4), check(when=AFTER)]
     found = finding(*before, check(damaged(b"edg\0"), "pre_syscall", "write"), dump(SMALL))
