@@ -70,7 +70,7 @@ def measure(repeats: int, skipped: Skipped) -> Sequence[Figure]:
     runs: dict[str, list[Run]] = {name: [] for name in variants}
     for _ in range(max(1, repeats)):
         for name, command in variants.items():
-            runs[name].append(_run(command))
+            runs[name].append(processor_time(command))
     readers = [name for name in variants if name in ("standard library", "orjson")]
     for name in readers:
         if {run.count for run in runs[name]} != {expected}:
@@ -94,6 +94,12 @@ def _figures(name: str, runs: dict[str, list[Run]]) -> Sequence[Figure]:
     ]  # fmt: skip
 
 
+def event_log_file() -> pathlib.Path:
+    """Make the log of events if it is not there."""
+    _made()
+    return _LOG
+
+
 def _made() -> int:
     note = _LOG.with_suffix(".json")
     if not note.exists():
@@ -106,7 +112,8 @@ def _made() -> int:
     return count
 
 
-def _run(command: Sequence[str]) -> Run:
+def processor_time(command: Sequence[str]) -> Run:
+    """Run a program that prints a number, and perhaps its peak of memory in KB."""
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)
     assert process.stdout is not None
     printed = process.stdout.read()

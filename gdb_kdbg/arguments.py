@@ -30,6 +30,8 @@ def add_argument(parser: argparse.ArgumentParser, argument: Argument) -> None:
     names = [name for name in (argument.short, argument.name) if name]
     if argument.kind == "flag":
         parser.add_argument(*names, action="store_true", help=argument.help)
+    elif argument.is_option and argument.many:
+        parser.add_argument(*names, action="append", default=[], metavar=argument.metavar, help=argument.help)
     elif argument.is_option:
         kind = count if argument.kind == "count" else str
         parser.add_argument(
@@ -38,17 +40,18 @@ def add_argument(parser: argparse.ArgumentParser, argument: Argument) -> None:
     else:
         parser.add_argument(
             argument.name,
-            nargs="*" if argument.kind == "routines" else None if argument.required else "?",
+            nargs=("+" if argument.required else "*") if argument.many else None if argument.required else "?",
             choices=argument.choices or None,
             help=argument.help,
         )
 
 
 def add_outside(parser: argparse.ArgumentParser, argument: Argument) -> None:
-    """Add an argument to the outside program, where bare words are files and a loaded file is named by an option."""
+    """Add an argument to the outside program, where bare words are files, a log among them, and a loaded file is named
+    by an option."""
     if argument.kind == "objfile":
         parser.add_argument(f"--{argument.name}", metavar="NAME", help=argument.help)
-    else:
+    elif argument.kind != "log":
         add_argument(parser, argument)
 
 

@@ -71,7 +71,8 @@ def _decompressed(file: FileIO, path: str, is_xz: bool) -> Iterator[bytes]:
 
     unpack: Callable[[FileIO], IO[bytes]] = lzma.open if is_xz else gzip.open  # type: ignore[assignment]
     with file, _unpacking(path, lzma.LZMAError), unpack(file) as opened:
-        while piece := opened.read(PIECE):
+        # What is whole of a file that ends too soon is given before it is said that it does.
+        while piece := opened.read1(PIECE):  # type: ignore[attr-defined]
             yield piece
 
 

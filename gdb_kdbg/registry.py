@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 MODULES = (
     "status", "connect", "ring", "canary", "watch", "got", "reloc", "symbol", "vtable", "check_copy", "overlap",
-    "events", "why", "report",
+    "events", "analyze", "why", "report",
 )  # fmt: skip
 
 
@@ -33,9 +33,10 @@ class Argument:
 
     `kind` decides parsing and completion. It is `flag`, `text`, `count`, `number`, `glob`, `registers`, `address` (an
     expression of the target language inside GDB, a number or a symbol outside), `routine` (a function; outside it comes
-    behind the files), `routines` (any number of them), `objfile` (a loaded file; outside it is an option), `process` (a
-    process of this machine) or `file`. A positional argument is optional unless `required`. `short` is another name of
-    an option: `-o`.
+    behind the files), `objfile` (a loaded file; outside it is an option), `process` (a process of this machine),
+    `file`, or `log` (a file; outside the one of the bare words that is no ELF file). A positional argument is optional
+    unless `required`. `short` is another name of an option: `-o`. Of one with `many` there may be several; such a
+    positional one takes all bare words, so that outside no files with symbols are named behind it.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Argument:
         choices: Sequence[str] = (),
         required: bool = False,
         short: str = "",
+        many: bool = False,
     ) -> None:
         self.name = name
         self.short = short
@@ -53,6 +55,7 @@ class Argument:
         self.kind = kind
         self.choices = tuple(choices)
         self.required = required
+        self.many = many
 
     @property
     def is_option(self) -> bool:
@@ -69,7 +72,7 @@ class Argument:
     def usage(self) -> str:
         """Return the argument as a usage line shows it: `[--last COUNT]`."""
         if not self.is_option:
-            name = self.name.upper() + ("..." if self.kind == "routines" else "")
+            name = f"{self.name.upper()}..." if self.many else self.name.upper()
             return name if self.required else f"[{name}]"
         return f"[{self.short or self.name}]" if self.kind == "flag" else f"[{self.short or self.name} {self.metavar}]"
 
@@ -226,11 +229,15 @@ def candidates(command: Command, typed_words: Sequence[str], objfiles: Sequence[
 
 
 def asks_for_file(command: Command, text: str) -> bool:
-    """Tell whether the word being typed is a file: the value of an option that takes one."""
+    """Tell whether the word being typed is a file: the value of an option that takes one, or a bare word."""
     words = text.split()
-    before = words[:-1] if text[-1:].strip() else words
-    files = (argument for argument in command.arguments if argument.is_option and argument.kind == "file")
-    return bool(before) and any(before[-1] in (argument.name, argument.short) for argument in files)
+    before, typed = (words[:-1], words[-1]) if text[-1:].strip() else (words, "")
+    last = before[-1] if before else ""
+    for argument in command.arguments:
+        takes_value = argument.is_option and argument.kind != "flag"
+        if takes_value and last and last in (argument.name, argument.short):
+            return argument.kind == "file"
+    return not typed.startswith("-") and any(a.kind in ("file", "log") for a in command.arguments if not a.is_option)
 
 
 def complete(command: Command, text: str, word: Optional[str], objfiles: Sequence[str] = ()) -> Optional[Sequence[str]]:

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     "overlap",
     "Catch every copy whose destination overlaps its source, at full speed",
     arguments=(
-        Argument("routine", "names or addresses (default: memcpy); `report` sums up by call site", "routines"),
+        Argument(
+            "routine", "names or addresses (default: memcpy); `report` sums up by call site", "routine", many=True
+        ),
         Argument("--stop", "stop at the first overlap of each kind (this is the default)", "flag"),
         Argument("--log", "report the first of each kind and go on", "flag"),
         Argument("--count", "only count, never stop", "flag"),
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
         Example("kdbg overlap report", "how many calls, and which call sites overlap"),
     ),
     live=True,
-)
+)  # fmt: skip
 def overlap(session: Session, options: Namespace) -> object:
     """Needs a routine with destination, source and size in rdi, rsi, rdx. An overlap is 0 < |distance| < size.
 

@@ -158,11 +158,9 @@ class _GdbCommand(gdb.Command):
             return gdb.COMPLETE_FILENAME if word is None else _files(text.rsplit(" ", 1)[-1], word)
         if not text.rsplit(" ", 1)[-1].startswith("-") and "address" in kinds:
             return gdb.COMPLETE_EXPRESSION
-        if not text.rsplit(" ", 1)[-1].startswith("-") and kinds & {"routine", "routines"}:
+        if not text.rsplit(" ", 1)[-1].startswith("-") and "routine" in kinds:
             return gdb.COMPLETE_SYMBOL
-        if not text.rsplit(" ", 1)[-1].startswith("-") and any(a.kind == "file" for a in self._command.arguments):
-            return gdb.COMPLETE_FILENAME
-        if any(argument.kind == "process" for argument in self._command.arguments):
+        if "process" in kinds:
             return registry.complete(self._command, text, word, _processes(text))
         names = [os.path.basename(o.filename) for o in gdb.objfiles() if o.filename and o.is_valid()]
         return registry.complete(self._command, text, word, names)

@@ -140,6 +140,17 @@ def _is_core(path: str) -> bool:
     return head[:4] == b"\x7fELF" and head[16:18] == b"\4\0"
 
 
+def log_among(files: Sequence[str]) -> tuple[Optional[str], list[str]]:
+    """Return the file that is no ELF file, if there is one, and the others. One that is missing is taken for a log if
+    nothing else is named that could be looked at."""
+    from ..log_files import is_elf
+
+    others = [path for path in files if not is_elf(path)]
+    there = [path for path in others if os.path.exists(path)]
+    log = next(iter(there or (others if len(others) == len(files) else ())), None)
+    return log, [path for path in files if path != log]
+
+
 def _split(text: str) -> tuple[str, str, str]:
     for sign in "+-":
         base, found, offset = text.partition(sign)

@@ -26,7 +26,7 @@ from .copies_plan import (
 )  # fmt: skip
 from .html import Markup, joined, number, tag, text
 from .tables import table
-from .words import code, detail, folded, place, section
+from .words import address, code, detail, folded, place, section
 
 _ROWS = 100
 _LABEL = 27
@@ -198,7 +198,7 @@ def _around_marked(copies: Sequence[CopyNote]) -> Sequence[CopyNote]:
 def _row(copy: CopyNote) -> Markup:
     cells = (
         copy.sequence, code(copy.caller), place(copy.file, copy.line), copy.process, copy.context,
-        code(f"{copy.destination:#x}"), code(f"{copy.source:#x}"), _size(copy),
+        code(address(copy.destination)), code(address(copy.source)), _size(copy),
     )  # fmt: skip
     return tag("tr", *(tag("td", cell) for cell in cells), class_="culprit" if copy.is_marked else None,
                data_sequence=copy.sequence)  # fmt: skip

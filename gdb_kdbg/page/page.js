@@ -55,11 +55,12 @@
   };
   const bytes = (n) => `${n.toLocaleString("en")} byte${n === 1 ? "" : "s"}`;
   const hex = (n) => `0x${n.toString(16)}`;
+  const address = (digits) => digits === "0" ? "?" : `0x${digits}`;
   const wrap = (n) => BigInt.asUintN(64, n);
 
   function describe(row) {
     const place = texts[row[PLACE]], role = texts[row[ROLE]], start = BigInt(`0x${row[TO]}`);
-    const area = (size) => `${hex(start)} – ${hex(wrap(start + BigInt(size)))}`;
+    const area = (size) => start ? `${hex(start)} – ${hex(wrap(start + BigInt(size)))}` : "at an unknown address";
     const context = [texts[row[TAG]], texts[row[WHO]]].filter(Boolean).join(", ");
     const wrote = row[WROTE] === null ? "" : ` Written: ${bytes(row[WROTE])}, ${area(row[WROTE])}.`;
     return `${role && `${role[0].toUpperCase()}${role.slice(1)}. `}Copy ${row[SEQ]} by ${texts[row[CALLER]]}${place ? ` (${place})` : ""}` +
@@ -263,8 +264,8 @@
   // The table: a hundred at a time of those that have the words in them.
   const PAGE = 100, body = one("#copies-rows"), filter = one("#filter");
   let listed = rows.map((_, index) => index), page = 0;
-  const cells = (row) => [row[SEQ], texts[row[CALLER]], texts[row[PLACE]], texts[row[WHO]], texts[row[TAG]], `0x${row[TO]}`,
-    `0x${row[FROM]}`, sizes(row)];
+  const cells = (row) => [row[SEQ], texts[row[CALLER]], texts[row[PLACE]], texts[row[WHO]], texts[row[TAG]], address(row[TO]),
+    address(row[FROM]), sizes(row)];
   function sizes(row) {
     const wrote = row[WROTE] === null ? "" : `, wrote ${row[WROTE].toLocaleString("en")}`, flags = row[FLAGS];
     return `${row[SIZE].toLocaleString("en")}${wrote}${flags & MARKED ? ` (${texts[row[ROLE]]})` : ""}${flags & TORN ? ", torn" : ""}`;

@@ -27,8 +27,15 @@ def place(file: Optional[str], line: Optional[int]) -> str:
     return f"{file}:{line}" if file and line else file or ""
 
 
+def address(value: int) -> str:
+    """Say an address; a log does not tell both of every copy."""
+    return f"{value:#x}" if value else "?"
+
+
 def span(area: Range) -> str:
     """Say a half-open range."""
+    if not area.start:
+        return "at an unknown address"
     return f"{area.start:#x} – {area.end:#x}"
 
 

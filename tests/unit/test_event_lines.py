@@ -14,9 +14,10 @@ from gdb_kdbg.errors import KdbgError, NotSupported
 from gdb_kdbg.errors_and_signals import error_name, signal_name
 from gdb_kdbg.event_filter import Since, Wanted, types_named
 from gdb_kdbg.event_forms import FORMS, text_of
+from gdb_kdbg.event_names import AddressNames
 from gdb_kdbg.event_text import EventLines, no_names
 from gdb_kdbg.events import TYPES, Event, number
-from gdb_kdbg.events_command import AddressNames, EventStream, show_events
+from gdb_kdbg.events_command import EventStream, show_events
 from gdb_kdbg.render.stream import Stream, stream_to_json, stream_to_text
 
 

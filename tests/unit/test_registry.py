@@ -220,3 +220,15 @@ def test_a_short_name_is_another_name_of_its_option() -> None:
 )
 def test_behind_an_option_for_files_a_file_is_typed(text: str, asked: bool) -> None:
     assert asks_for_file(WITH_FILE, text) is asked
+
+
+@pytest.mark.parametrize(
+    ("text", "asked"),
+    [("", True), ("a", True), ("a b", True), ("--on b", True), ("-", False), ("--o", False), ("--pid 3", False)],
+)
+def test_a_bare_word_of_a_command_for_files_is_a_file(text: str, asked: bool) -> None:
+    command = of(Argument("logs", "them", "file", required=True, many=True), Argument("--on", "on", "flag"),
+                 Argument("--pid", "of which", "count"))  # fmt: skip
+    assert asks_for_file(command, text) is asked
+    assert command.usage() == "kdbg ring LOGS... [--on] [--pid COUNT]"
+    assert parse(command, ["a", "b", "--on"]).logs == ["a", "b"]
