@@ -29,6 +29,7 @@ MODULES = (
     "vtable",
     "check_copy",
     "events",
+    "triage",
     "why",
     "report",
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Mapping, NoReturn, Optional, Sequence
 
@@ -50,6 +51,9 @@ class OfflineSession:
 
     def standard_input(self) -> int:
         return sys.stdin.fileno()
+
+    def processes(self) -> int:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
     @property
     def settings(self) -> Mapping[str, str]:

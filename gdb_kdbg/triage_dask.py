@@ -1,0 +1,81 @@
+"""Batches of logs read by a Dask cluster: the only importer of distributed, which is needed for this alone."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any, Iterable, Iterator, Optional, Sequence
+
+from .errors import KdbgError
+from .triage_summary import Log
+from .triage_work import Part, lost, work
+from .units import safe_text, shown
+
+_CONNECTING = "10s"
+# Batches given out ahead, for each thread of the cluster.
+_AHEAD = 3
+_REASON = 200
+
+
+def read_on_cluster(batches: Iterable[Sequence[Log]], address: str, keep: bool) -> Iterator[Optional[Part]]:
+    """Yield the results of batches in the order in which they are done.
+
+    The workers need kdbg, and the logs under the same names. Raises KdbgError if there is no such cluster, or if it
+    lacks kdbg. A batch that ends its worker again and again is read log by log, and the log that does it is named.
+    """
+    distributed = _library()
+    try:
+        client = distributed.Client(address, timeout=_CONNECTING, set_as_default=False)
+    except Exception as error:
+        raise KdbgError(f"no Dask scheduler at {shown(address)}: {_reason(error)}") from None
+    try:
+        yield from _results(distributed, client, batches, keep)
+    finally:
+        client.close()
+
+
+def _library() -> Any:
+    try:
+        import distributed
+    except ImportError:
+        raise KdbgError("--dask needs Python's library distributed (pip install distributed)") from None
+    return distributed
+
+
+def _results(distributed: Any, client: Any, batches: Iterable[Sequence[Log]], keep: bool) -> Iterator[Optional[Part]]:
+    waiting = iter(batches)
+    given: dict[str, Sequence[Log]] = {}
+    futures = distributed.as_completed(loop=client.loop)
+
+    def give(some: Iterable[Sequence[Log]]) -> None:
+        for batch in some:
+            future = client.submit(work, batch, keep, pure=False)
+            given[future.key] = batch
+            futures.add(future)
+
+    give(itertools.islice(waiting, max(4, _AHEAD * sum(client.nthreads().values()))))
+    for future in futures:
+        batch = given.pop(future.key)
+        if future.status == "finished":
+            yield future.result()
+        elif len(batch) > 1 and _is_death(future.exception()):
+            give([log] for log in batch)
+        else:
+            yield _failed(batch, future, keep)
+        future.release()
+        give(itertools.islice(waiting, 1))
+
+
+# A worker that was killed is a log's doing; everything else is a cluster that cannot do this work.
+def _failed(batch: Sequence[Log], future: Any, keep: bool) -> Part:
+    error = future.exception() if future.status == "error" else None
+    if not _is_death(error):
+        raise KdbgError(f"the Dask cluster cannot read logs (its workers need the same kdbg): {_reason(error)}")
+    return lost(batch[0], "the Dask worker that read it was ended", keep)
+
+
+def _is_death(error: Optional[BaseException]) -> bool:
+    return type(error).__name__ == "KilledWorker"
+
+
+def _reason(error: Optional[BaseException]) -> str:
+    return safe_text(" ".join(str(error).split()) or type(error).__name__, _REASON)
