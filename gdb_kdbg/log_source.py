@@ -71,8 +71,24 @@ def _decompressed(file: FileIO, path: str, is_xz: bool) -> Iterator[bytes]:
 
     with file, _unpacking(path, lzma.LZMAError):
         opened: IO[bytes] = lzma.LZMAFile(file) if is_xz else gzip.GzipFile(fileobj=file)  # type: ignore[assignment]
-        while piece := opened.read(PIECE):
-            yield piece
+        yield from _gathered(opened, lzma.LZMAError)
+
+
+# One read of a whole piece would lose what stands in it before the damage.
+def _gathered(opened: Any, *errors: Any) -> Iterator[bytes]:
+    pending = bytearray()
+    try:
+        while part := opened.read1(PIECE):
+            pending += part
+            if len(pending) >= PIECE:
+                yield bytes(pending)
+                pending.clear()
+    except (EOFError, OSError, zlib.error, *errors):
+        if pending:
+            yield bytes(pending)
+        raise
+    if pending:
+        yield bytes(pending)
 
 
 @contextlib.contextmanager

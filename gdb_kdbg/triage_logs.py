@@ -60,7 +60,7 @@ def _below(directory: str) -> Iterator[Log]:
         try:
             entries = list(os.scandir(here))
         except OSError as error:
-            yield Log(here, 0, 0, f"cannot list {shown(here)}: {error.strerror}")
+            yield Log(here, 0, 0, f"cannot be listed: {error.strerror}")
             continue
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
@@ -75,7 +75,7 @@ def _log(path: str, status: Optional[Callable[[], os.stat_result]] = None) -> Lo
     except (OSError, ValueError) as error:
         dangles = os.path.islink(path)
         reason = "a link to nothing" if dangles else getattr(error, "strerror", None) or str(error)
-        return Log(path, 0, 0, f"cannot open {shown(path)}: {reason}")
+        return Log(path, 0, 0, f"cannot be opened: {reason}")
     kind = _kind(found.st_mode)
     return Log(
         path, found.st_size if kind is None else 0, found.st_mtime_ns, f"no regular file: {kind}" if kind else ""

@@ -79,7 +79,14 @@ def summary_of(log: Log) -> Summary:
 
 
 def _problem(log: Log, reason: str) -> Summary:
-    return Summary(log.name, log.size, log.modified / 1e9, FROM_FILE, None, safe_text(reason, _REASON))
+    return Summary(log.name, log.size, log.modified / 1e9, FROM_FILE, None, _reason(reason, log.name))
+
+
+# The name stands beside the reason.
+def _reason(text: str, *names: str) -> str:
+    for name in map(shown, names):
+        text = text.replace(f" {name}", "").replace(f"{name}: ", "")
+    return safe_text(text, _REASON)
 
 
 @contextlib.contextmanager
@@ -100,7 +107,7 @@ def _read(log: Log, path: str) -> Summary:
     crash = next(crashes_in_blocks(text), None)
     if crash is None and text.is_binary:
         return _problem(log, BINARY)
-    damage = safe_text(text.damage.replace(path, log.name), _REASON)
+    damage = _reason(text.damage, path, log.name)
     if crash is None:
         return Summary(log.name, log.size, log.modified / 1e9, FROM_FILE, None, damage)
     written = _date(text.line(crash.first_line))
