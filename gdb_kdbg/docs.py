@@ -27,7 +27,7 @@ def _command(command: Command) -> str:
     lines += ["```", command.usage(), "```", "", command.description.strip(), ""]
     if command.arguments:
         lines += ["| argument | meaning |", "|---|---|"]
-        lines += [f"| `{argument.name}` | {argument.help} |" for argument in command.arguments]
+        lines += [f"| `{argument.names}` | {argument.help} |" for argument in command.arguments]
         lines.append("")
     lines += [f"- `{example.line}`: {example.does}" for example in command.examples]
     return "\n".join(lines) + ("\n" if command.examples else "")

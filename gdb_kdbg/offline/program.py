@@ -87,7 +87,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--core", metavar="FILE", help="a core dump, or a guest's dump-guest-memory -p file")
     parser.add_argument("--format", choices=("table", "json"), default="table")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a kdbg setting")
-    parser.add_argument("files", nargs="*", metavar="FILE", help="ELF files with symbols: the kernel, the program")
+    parser.add_argument("files", nargs="*", metavar="FILE", help="ELF files with symbols, and a core dump")
 
 
 def _settings(words: Sequence[str]) -> dict[str, str]:

@@ -112,10 +112,18 @@ class OfflineSession:
 
 # A core dump needs no option of its own if its name is given with the others.
 def _core_among(files: Sequence[str]) -> tuple[Optional[str], Sequence[str]]:
-    from ..dumps.detect import is_core
-
-    core = next((path for path in files if is_core(path)), None)
+    core = next((path for path in files if _is_core(path)), None)
     return core, [path for path in files if path != core]
+
+
+# By its first bytes: an ELF file of type ET_CORE. Opening a pipe would wait for its writer.
+def _is_core(path: str) -> bool:
+    try:
+        with open(path if os.path.isfile(path) else os.devnull, "rb") as stream:
+            head = stream.read(18)
+    except OSError:
+        return False
+    return head[:4] == b"\x7fELF" and head[16:18] == b"\4\0"
 
 
 def _split(text: str) -> tuple[str, str, str]:

@@ -15,7 +15,6 @@ from .copies_plan import (
     GUTTER,
     LANE,
     RIGHT,
-    TOP,
     WIDTH,
     Plan,
     is_crowded,
@@ -44,7 +43,7 @@ def copies_section(axis: Optional[CopyAxis], picture: Optional[MemoryPicture]) -
     role = safe_text(marked.role, 20) if marked else ""
     chart = tag("div", _drawing(plan, axis, _near(picture)), class_="scroll chart", tabindex=0, role="group",
                 aria_label=_spoken(plan, axis), aria_describedby="copies-keys", id="chart")  # fmt: skip
-    figure = tag("figure", _controls(role), chart, _legend(plan, axis), _crowd(plan, axis),
+    figure = tag("figure", _controls(role), chart, _legend(plan, axis, bool(_near(picture))), _crowd(plan, axis),
                  detail(marked, True), _keys(role))  # fmt: skip
     return section("copies", "Copies by caller and process", figure, _listing(axis), note=_note(axis))
 
@@ -90,7 +89,7 @@ def _drawing(plan: Plan, axis: CopyAxis, near: frozenset[int]) -> Markup:
         "svg",
         *_lanes(plan), tag("g", *_ticks(plan), id="ticks"), *_moments(plan, axis),
         tag("g", *_marks(plan, axis, near), id="marks"), tag("g", *_rings(plan, axis, near), id="rings"),
-        tag("rect", x=0, y=TOP, width=0, height=LANE * len(plan.lanes), id="brush", class_="brush"),
+        tag("rect", x=0, y=plan.top, width=0, height=LANE * len(plan.lanes), id="brush", class_="brush"),
         tag("text", axis.unit, x=WIDTH - RIGHT, y=plan.height - 2, class_="unit"),
         viewBox=f"0 0 {WIDTH} {plan.height}", width=WIDTH, height=plan.height, class_="axis", aria_hidden="true",
     )  # fmt: skip
@@ -108,7 +107,7 @@ def _marks(plan: Plan, axis: CopyAxis, near: frozenset[int]) -> Iterable[Markup]
 
 def _lanes(plan: Plan) -> Iterable[Markup]:
     for lane, name in enumerate(plan.lanes):
-        top = TOP + LANE * lane
+        top = plan.top + LANE * lane
         yield tag("rect", x=0, y=top, width=WIDTH, height=LANE, class_=f"lane {'odd' if lane % 2 else 'even'}")
         shown = name if len(name) <= _LABEL else f"{name[: _LABEL - 1]}…"
         yield tag("text", tag("title", text(name)), text(shown), x=12, y=plan.y(lane) + 4, class_="caller")
@@ -118,7 +117,7 @@ def _ticks(plan: Plan) -> Iterable[Markup]:
     foot = plan.height - BOTTOM
     for value in ticks(plan):
         x = number(plan.x(value))
-        yield tag("line", x1=x, x2=x, y1=TOP, y2=foot + 4, class_="grid")
+        yield tag("line", x1=x, x2=x, y1=plan.top, y2=foot + 4, class_="grid")
         yield tag("text", f"{value:,.10g}", x=x, y=foot + 17, class_="tick")
 
 
@@ -151,15 +150,17 @@ def _rings(plan: Plan, axis: CopyAxis, near: frozenset[int]) -> Iterable[Markup]
             )
 
 
-def _legend(plan: Plan, axis: CopyAxis) -> Markup:
+def _legend(plan: Plan, axis: CopyAxis, has_near: bool) -> Markup:
     items = [_key(index, name) for index, name in enumerate(plan.processes)]
-    ring = tag("svg", tag("circle", cx=8, cy=8, r=6, class_="ring"), width=16, height=16, aria_hidden="true")
-    items.append(tag("li", ring, tag("span", "near the victim")))
+    items += [_ring("ring", "near the victim")] if has_near else []
     for role in dict.fromkeys(copy.role for copy in axis.copies if copy.is_marked):
-        ring = tag("svg", tag("circle", cx=8, cy=8, r=6, class_="ring culprit"), width=16, height=16,
-                   aria_hidden="true")  # fmt: skip
-        items.append(tag("li", ring, tag("span", text(role, 20))))
+        items.append(_ring("ring culprit", text(role, 20)))
     return tag("ul", joined(items), class_="legend")
+
+
+def _ring(class_: str, words: str) -> Markup:
+    ring = tag("svg", tag("circle", cx=8, cy=8, r=6, class_=class_), width=16, height=16, aria_hidden="true")
+    return tag("li", ring, tag("span", words))
 
 
 def _key(index: int, name: str) -> Markup:
@@ -227,7 +228,7 @@ def copies_data(axis: CopyAxis, picture: Optional[MemoryPicture]) -> dict[str, A
         for copy in axis.copies
     ]  # fmt: skip
     return {
-        "first": plan.first, "last": plan.last, "width": WIDTH, "gutter": GUTTER, "right": RIGHT, "top": TOP,
+        "first": plan.first, "last": plan.last, "width": WIDTH, "gutter": GUTTER, "right": RIGHT, "top": plan.top,
         "lane": LANE, "bottom": BOTTOM, "column": COLUMN, "step": plan.least_step, "height": plan.height,
         "shapes": [sizes(index) for index in range(len(plan.processes))], "texts": list(texts), "rows": rows,
     }  # fmt: skip

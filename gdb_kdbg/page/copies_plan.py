@@ -16,7 +16,7 @@ from ..dossier import CopyAxis, CopyNote
 from .html import number
 
 WIDTH, GUTTER, RIGHT = 1040, 200, 24
-TOP, LANE, BOTTOM = 34, 30, 38
+TOPS, LANE, BOTTOM = (8, 34), 30, 38
 COLUMN = 10
 LANES, PROCESSES = 12, 6
 OTHERS, NOBODY = "other callers", "process unknown"
@@ -35,10 +35,12 @@ class Plan:
     last: float
     # Between two numbers of copies there is nothing; between two moments there is.
     least_step: float
+    # More where lines have words at their heads.
+    top: int
 
     @property
     def height(self) -> int:
-        return TOP + LANE * len(self.lanes) + BOTTOM
+        return self.top + LANE * len(self.lanes) + BOTTOM
 
     def lane(self, copy: CopyNote) -> int:
         return self.lane_of.get(copy.function, len(self.lanes) - 1)
@@ -50,7 +52,7 @@ class Plan:
         return GUTTER + (at - self.first) / (self.last - self.first) * (WIDTH - GUTTER - RIGHT)
 
     def y(self, lane: int) -> int:
-        return TOP + LANE * lane + LANE // 2
+        return self.top + LANE * lane + LANE // 2
 
 
 def plan_of(axis: CopyAxis) -> Plan:
@@ -63,6 +65,7 @@ def plan_of(axis: CopyAxis) -> Plan:
     return Plan(
         lanes, processes, {name: i for i, name in enumerate(lanes)}, {name: i for i, name in enumerate(processes)},
         min(places) - margin, max(places) + margin, 1 if all(at == int(at) for at in places) else 1e-9,
+        TOPS[bool(axis.marks or any(copy.role for copy in axis.copies))],
     )  # fmt: skip
 
 

@@ -164,7 +164,9 @@
     const row = rows[index];
     for (const panel of all("[data-detail]")) {
       panel.textContent = describe(row);
-      if (bring) panel.hidden = false;
+      // Below the picture of memory only what is in it.
+      const drawn = !panel.closest("#memory") || lanesOfMemory.some((lane) => lane.dataset.sequence === String(row[SEQ]));
+      if (bring) panel.hidden = !drawn;
     }
     for (const lane of lanesOfMemory) lane.classList.toggle("chosen", lane.dataset.sequence === String(row[SEQ]));
     for (const line of all("#copies-rows tr")) line.classList.toggle("chosen", line.dataset.sequence === String(row[SEQ]));

@@ -11,6 +11,7 @@ from .words import place, size, suggestion
 
 _SENTENCE = 700
 _UNDECIDABLE = "undecidable"
+_EXERCISED = {"breaks": "breaks its contract", "conforms": "keeps its contract"}
 
 
 def verdict(dossier: Dossier) -> Markup:
@@ -79,7 +80,7 @@ def _facts(facts: Facts, dossier: Dossier) -> Markup:
         ("Victim", _victim(facts)),
         ("Routine", " ".join(filter(None, (facts.routine, f"({facts.phase})" if facts.phase else "")))),
         # What the emulator says of the routine, where it was asked.
-        ("Exercised", getattr(facts, "exercised", None)),
+        ("Exercised", _EXERCISED.get(facts.exercised or "", facts.exercised)),
         ("Caller", facts.caller),
         ("Function", facts.function),
         ("Source line", place(facts.file, facts.line)),

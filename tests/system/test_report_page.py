@@ -224,6 +224,13 @@ def test_arrow_keys_walk_along_the_copies(chromium: Browser, tmp_path: pathlib.P
     assert chromium.value(chosen) == "333"
     chromium.press("ArrowUp")
     assert chromium.value(chosen) != "333" and not text(chromium, "#memory .detail").startswith("Culprit")
+    assert chromium.value("document.querySelector('#memory .detail').hidden") is False
+    # What is not in the picture is not told below it.
+    chromium.value("document.querySelector('#chart').focus()")
+    chromium.press("End")
+    assert (
+        chromium.value(chosen) == "399" and chromium.value("document.querySelector('#memory .detail').hidden") is True
+    )
 
 
 def test_zooming_shows_each_copy_and_fit_shows_all(chromium: Browser, tmp_path: pathlib.Path) -> None:
