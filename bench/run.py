@@ -21,6 +21,7 @@ _PARTS = {
     "slots": "Slots; the baseline is readelf, for lookups GDB's `info symbol`, for reads one of the whole table",
     "check-copy": "Copy routines; the baseline is starting Python with the emulator, for rates empty calls in it",
     "page": "The page of a report; the baseline is one of ten copies",
+    "logs": "Events of a log, processor time; the baseline is named behind the semicolon",
     "guest": "System calls of the guest; the baseline is a kernel without the probe",
 }
 

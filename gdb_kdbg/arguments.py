@@ -30,6 +30,8 @@ def add_argument(parser: argparse.ArgumentParser, argument: Argument) -> None:
     names = [name for name in (argument.short, argument.name) if name]
     if argument.kind == "flag":
         parser.add_argument(*names, action="store_true", help=argument.help)
+    elif argument.is_option and argument.many:
+        parser.add_argument(*names, action="append", default=[], metavar=argument.metavar, help=argument.help)
     elif argument.is_option:
         kind = count if argument.kind == "count" else str
         parser.add_argument(
@@ -38,7 +40,7 @@ def add_argument(parser: argparse.ArgumentParser, argument: Argument) -> None:
     else:
         parser.add_argument(
             argument.name,
-            nargs=None if argument.required else "?",
+            nargs="+" if argument.many else None if argument.required else "?",
             choices=argument.choices or None,
             help=argument.help,
         )

@@ -15,7 +15,7 @@ _ZONE = r"(?P<zone>Z|[+-]\d\d:?\d\d)?"
 _NAMED = r"(?P<name>[A-Z][a-z]{2}) {1,2}(?P<dayofmonth>\d{1,2}) "
 _PLAIN = r"(?P<plain>\d{1,12}\.\d{1,9}):?(?= |$)"
 STAMP = re.compile(
-    rf"(?:<\d{{1,3}}>)?(?:{_PRINTK}|\[?(?:(?:{_DATE}|{_NAMED})?{_CLOCK}){_ZONE}\]?:?|{_PLAIN})|<\d{{1,3}}>"
+    rf"(?:<\d{{1,3}}>)?(?:{_PRINTK}|\[?(?:(?:{_DATE}|{_NAMED})?{_CLOCK}){_ZONE}\]?:?|{_PLAIN})|<\d{{1,3}}>", re.ASCII
 )
 _MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 _DAY = 86400

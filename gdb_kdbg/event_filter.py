@@ -20,7 +20,7 @@ CATEGORIES = {
     "panic": ("panic",),
     "profile": ("syscall_profile", "page_faults", "span_profile", "htrace", "htrace_summary"),
 }
-_DURATION = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)(us|ms|s|m|min|h|d)")
+_DURATION = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)(us|ms|s|m|min|h|d)", re.ASCII)
 _UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 # A window of time is kept in memory until its end is known.
 _KEPT = 50_000
@@ -38,7 +38,7 @@ class Since:
             self.back = float(duration[1]) * _UNITS[duration[2]]
             return
         self.time, rest = console_time(text.strip())
-        if re.fullmatch(r"\d{1,12}", rest.strip()):
+        if re.fullmatch(r"[0-9]{1,12}", rest.strip()):
             self.time, rest = float(rest), ""
         if self.time is None or rest:
             raise KdbgError(

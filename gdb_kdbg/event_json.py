@@ -12,7 +12,7 @@ import re
 import sys
 from functools import lru_cache
 from json.decoder import JSONDecoder
-from typing import Any, Callable, Dict, List, Optional, Sequence
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
 Object = Dict[str, Any]
 Loads = Callable[[str], Any]
@@ -20,7 +20,9 @@ Loads = Callable[[str], Any]
 # Quoting every second piece of a split is twice as quick as a substitution. Where this meets text in a string, the
 # quotes that are put in end the string, and no parser takes what follows.
 _BARE_HEX = re.compile(r"(0[xX](?<=[:\[,]0[xX])[0-9a-fA-F]+)")
-_STRING_OR_HEX = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|(?<=[:\[,\s])0[xX][0-9a-fA-F]+(?=[\s,}\]]|$)', re.DOTALL)
+_STRING_OR_HEX = re.compile(
+    r'"[^"\\]*(?:\\.[^"\\]*)*"|(?<=[:\[,\s])0[xX][0-9a-fA-F]+(?=[\s,}\]]|$)', re.DOTALL | re.ASCII
+)
 _AT_ONCE = 256
 _TYPE = '"type":'
 _ERRORS = (ValueError, KeyError, TypeError, RecursionError)
@@ -46,39 +48,51 @@ def _whole(text: str, value: Any, end: int) -> Any:
     return value
 
 
-def parse_all(texts: Sequence[bytes], loads: Loads) -> List[Optional[Object]]:
-    """Parse lines that start with `DBG {`; None for those that are not quite what they should be."""
+class Parsed(NamedTuple):
+    """Objects and their types; None twice for a line that is not quite what it should be, if not `complete`."""
+
+    objects: List[Optional[Object]]
+    kinds: List[Optional[str]]
+    complete: bool
+
+
+def parse_all(texts: Sequence[bytes], loads: Loads) -> Parsed:
+    """Parse lines that start with `DBG {`."""
     objects: List[Optional[Object]] = []
+    kinds: List[Optional[str]] = []
+    complete = True
     for start in range(0, len(texts), _AT_ONCE):
         some = texts[start : start + _AT_ONCE]
-        objects += _parsed_at_once(some, loads) or _parsed_in_turn(some, loads)
-    return objects
+        parsed = _parsed_at_once(some, loads) or _parsed_in_turn(some, loads)
+        objects += parsed.objects
+        kinds += parsed.kinds
+        complete = complete and parsed.complete
+    return Parsed(objects, kinds, complete)
 
 
 # With one brace a line, there is none but the one behind each mark.
-def _parsed_at_once(texts: Sequence[bytes], loads: Loads) -> Optional[List[Object]]:
+def _parsed_at_once(texts: Sequence[bytes], loads: Loads) -> Optional[Parsed]:
     try:
         joined = b",\n".join(texts).decode()
         if joined.count("{") != len(texts) or joined.count(_TYPE) != len(texts):
             return None
         quoted = '"'.join(_BARE_HEX.split(joined.replace("DBG {", "{")))
-        objects: List[Object] = loads(f"[{quoted}]")
-        kinds = [found["type"] for found in objects]
+        objects: List[Optional[Object]] = loads(f"[{quoted}]")
+        kinds = [found["type"] for found in objects]  # type: ignore[index]
     except _ERRORS:
         return None
-    return objects if len(objects) == len(texts) and set(map(type, kinds)) == {str} else None
+    return Parsed(objects, kinds, True) if len(objects) == len(texts) and set(map(type, kinds)) == {str} else None
 
 
-def _parsed_in_turn(texts: Sequence[bytes], loads: Loads) -> List[Optional[Object]]:
-    flat = [index for index, text in enumerate(texts) if text.count(b"{") == 1 and text.count(b'"type":') == 1]
+def _parsed_in_turn(texts: Sequence[bytes], loads: Loads) -> Parsed:
+    flat = [index for index, text in enumerate(texts) if text.count(b"{") == 1]
     objects: List[Optional[Object]] = [None] * len(texts)
     together = _parsed_at_once([texts[index] for index in flat], loads) if len(flat) < len(texts) else None
-    for index, found in zip(flat, together or ()):
+    for index, found in zip(flat, together.objects if together else ()):
         objects[index] = found
-    for index, text in enumerate(texts):
-        if objects[index] is None:
-            objects[index] = _parsed(text, loads)
-    return objects
+    objects = [_parsed(texts[index], loads) if found is None else found for index, found in enumerate(objects)]
+    kinds = [None if found is None else found["type"] for found in objects]
+    return Parsed(objects, kinds, all(kind is not None for kind in kinds))
 
 
 def _parsed(text: bytes, loads: Loads) -> Optional[Object]:

@@ -14,12 +14,16 @@ from .console_time import COLOUR
 from .event_json import Object, checked, first_type_counts, hex_quoted
 
 _KEY = r'"[A-Za-z_][\w.]{0,63}"\s*:'
-_MEMBER = re.compile(rf"\s*({_KEY})\s*")
-_NEXT = re.compile(rf",(?=\s*{_KEY})")
-_COMMA, _CLOSING = re.compile(r"\s*,"), re.compile(r"\s*\}")
+_MEMBER = re.compile(rf"\s*({_KEY})\s*", re.ASCII)
+_NEXT = re.compile(rf",(?=\s*{_KEY})", re.ASCII)
+_COMMA, _CLOSING = re.compile(r"\s*,", re.ASCII), re.compile(r"\s*\}", re.ASCII)
 # Kernels put no blank behind a comma, so a quote there begins a member even if that is damaged.
-_TEXT_END = re.compile(r'(?<!\\)"(?=,"|\s*(?:,\s*"?[A-Za-z_][\w.]{0,63}"\s*:|[}\]]+\s*(?:,\s*[{"]|$|[^\w"\s])))')
-_SCALAR = re.compile(r"(?:-?(?:0|[1-9]\d{0,39})(?:\.\d{1,40})?|0[xX][0-9a-fA-F]{1,40}|true|false|null)(?=\s*[,}\]])")
+_TEXT_END = re.compile(
+    r'(?<!\\)"(?=,"|\s*(?:,\s*"?[A-Za-z_][\w.]{0,63}"\s*:|[}\]]+\s*(?:,\s*[{"]|$|[^\w"\s])))', re.ASCII
+)
+_SCALAR = re.compile(
+    r"(?:-?(?:0|[1-9]\d{0,39})(?:\.\d{1,40})?|0[xX][0-9a-fA-F]{1,40}|true|false|null)(?=\s*[,}\]])", re.ASCII
+)
 _ENDS = {"[": re.compile(r"\](?=\s*[,}])"), "{": re.compile(r'\}(?=\s*,\s*"|\s*\})')}
 _FLAT = re.compile(r"\{[^{}]*\}")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]+")

@@ -25,7 +25,7 @@ _KNOWN = re.compile(_BARE + b"(?:" + "|".join(sorted(TYPES)).encode() + b")")
 # The longest events, of 32 records or 512 system calls, have 64 KiB; a longer line is cut here.
 _LONGEST = 1 << 20
 # What is made of a part this size still fits into a processor's cache; parts of 4 MiB take half as long again.
-_PART = 1 << 18
+_PART = 1 << 17
 _event: Callable[[tuple[Any, ...]], Event] = partial(tuple.__new__, Event)
 
 
@@ -59,8 +59,12 @@ class EventParser:
         self._tail, self._tail_size = [], 0
         if self._is_cut:
             block = self._behind_cut(block)
-        events = [event for part in _parts(block) for event in self._block(part)]
-        return events + self._keep(piece[end:])
+        if len(block) <= 2 * _PART:
+            events = self._block(block) if block else []
+        else:
+            events = [event for part in _parts(block) for event in self._block(part)]
+        last = self._keep(piece[end:])
+        return events + last if last else events
 
     def finish(self) -> List[Event]:
         """Return what is left when the log has ended, a last line without its end for instance."""
@@ -129,10 +133,10 @@ class EventParser:
 
     def _events(self, rows: _Rows) -> tuple[List[Event], List[int]]:
         with _no_collection():
-            objects = parse_all(rows.texts, self._loads)
-            columns = ([found and found["type"] for found in objects], objects, rows.lines, rows.offsets, rows.times)
-            events = list(map(_event, zip(*columns, repeat(""))))
-        if None not in objects:
+            parsed = parse_all(rows.texts, self._loads)
+            columns = (parsed.kinds, parsed.objects, rows.lines, rows.offsets, rows.times, repeat(""))
+            events = list(map(_event, zip(*columns)))
+        if parsed.complete:
             return events, []
         damaged = [event.offset for event in events if event.fields is None]
         return [event for event in events if event.fields is not None], damaged
@@ -166,12 +170,10 @@ def _no_collection() -> Iterator[None]:
 
 def _parts(block: bytes) -> Iterator[bytes]:
     start = 0
-    while len(block) - start > 2 * _PART:
+    while start < len(block):
         end = block.rfind(b"\n", start, start + _PART) + 1 or block.index(b"\n", start) + 1
         yield block[start:end]
         start = end
-    if start < len(block):
-        yield block[start:] if start else block
 
 
 def _odd_rows(

@@ -15,7 +15,7 @@ from .events import PARTIAL, REPAIRED, TYPES, Event, Tally
 
 _START = re.compile(r'DBG[ \t]*(?=\{)|(?=\{"type":"(?:' + "|".join(sorted(TYPES)) + r"))")
 # Where other text begins that a kernel printed into the middle of an event.
-_INTRUDER = re.compile(r"\x1b\[|<\d>\[|\[ {0,6}\d{1,8}\.\d{3,9}\]")
+_INTRUDER = re.compile(r"\x1b\[|<\d>\[|\[ {0,6}\d{1,8}\.\d{3,9}\]", re.ASCII)
 _WAITING, _PATIENCE, _ATTEMPTS, _PIECES = 4, 16, 24, 1 << 16
 _LONGEST = 1 << 18
 _EXTENSIONS = 3

@@ -155,6 +155,7 @@ class EventReader:
             batch = self._parser.feed(piece)
             if batch or not piece:
                 yield batch
+            del batch  # what is freed before the next batch is made is still in the processor's cache
         yield self._parser.finish()
 
     def account(self) -> Account:

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Union
+from typing import TYPE_CHECKING, Any, Dict, Iterable, Iterator, List, NamedTuple, Sequence, Union
 
-from .demangle import demangle
 from .event_filter import Wanted
+from .event_names import AddressNames
 from .event_text import EventLines
 from .events import Event, EventReader, Unreadable
 from .log_follow import GrowingLog, follow, is_stream, of_descriptor
 from .log_source import open_log
-from .units import Count, Size, is_kernel_half, shown
+from .units import Count, Size
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
     from .session import Session
-    from .symbols import Symbols
 
 _IN_JSON: Dict[str, Any] = {"text": False}
-_NAME = 120
 
 
 class Notice(NamedTuple):
@@ -54,12 +51,13 @@ class EventsReport:
 class EventStream:
     """The events that are wanted, in lists as they come; an empty list says that there is nothing right now."""
 
-    def __init__(self, pieces: Iterable[bytes], wanted: Wanted, names: AddressNames) -> None:
+    def __init__(self, pieces: Iterable[bytes], wanted: Wanted, names: AddressNames, goes_on: bool = False) -> None:
         self._reader = EventReader(pieces)
         self._notices = pieces.notices if isinstance(pieces, GrowingLog) else []
         self._wanted = wanted
         self._names = names
         self._lines = EventLines(names)
+        self._goes_on = goes_on
         self._shown = 0
         self.rows = self._rows()
 
@@ -85,7 +83,8 @@ class EventStream:
         with contextlib.suppress(KeyboardInterrupt):
             for batch in self._reader.batches():
                 self._names.note(batch)
-                wanted = self._wanted.take(batch) if batch else self._wanted.pause()
+                # For a log that goes on, its first pause is the end that `--last` and `--since` look for.
+                wanted = self._wanted.take(batch) if batch or not self._goes_on else self._wanted.pause()
                 found = [*self._news(), *self._counted(wanted)]
                 if found or not batch:
                     yield found
@@ -104,46 +103,11 @@ class EventStream:
         return news
 
 
-class AddressNames:
-    """Names of code. Programs of a kernel share their addresses, so one is named only by the file of its program."""
-
-    def __init__(self, symbols: Optional[Symbols]) -> None:
-        self._symbols = symbols
-        self._programs: Dict[Optional[int], str] = {}
-
-    def note(self, events: Iterable[Event]) -> None:
-        """Learn from the events which program a process runs."""
-        if self._symbols is None:
-            return
-        for event in events:
-            if event.type == "process_exec":
-                self._programs[event.pid] = os.path.basename(str(event.fields.get("argv0", "")))
-            elif event.type == "process_fork" and event.pid in self._programs:
-                child = event.number("child_pid")
-                self._programs[child] = self._programs[event.pid]
-
-    def __call__(self, address: int, pid: Optional[int]) -> str:
-        """Return `<function+0x12>`, or nothing if that is not certain."""
-        found = self._symbols.name_at(address) if self._symbols is not None else None
-        if found is None:
-            return ""
-        name, offset, objfile = found
-        if not is_kernel_half(address) and not self._runs(pid, objfile.path, address):
-            return ""
-        text = shown(demangle(name))[:_NAME]
-        return f"<{text}+{offset:#x}>" if offset else f"<{text}>"
-
-    def _runs(self, pid: Optional[int], path: str, address: int) -> bool:
-        program = self._programs.get(pid)
-        if program is not None:
-            return program == os.path.basename(path)
-        return self._symbols is not None and len(list(self._symbols.holders(address))) == 1
-
-
 def show_events(session: Session, options: Namespace) -> EventStream:
     """Open the log and return its events as a stream; raise KdbgError if it cannot be opened."""
     wanted = Wanted(options.type, options.pid, options.since, options.last)
-    return EventStream(_opened(session, options.log, options.follow), wanted, AddressNames(session.loaded_symbols()))
+    pieces = _opened(session, options.log, options.follow)
+    return EventStream(pieces, wanted, AddressNames(session.loaded_symbols()), options.follow)
 
 
 def _opened(session: Session, name: str, goes_on: bool) -> Iterable[bytes]:

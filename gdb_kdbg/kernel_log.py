@@ -23,7 +23,7 @@ _PREAMBLE = 60
 # After these a report tells nothing new.
 _LAST = ("---[ end ", "Rebooting in", "Showing all locks held in the system")
 _LAST_STARTS = frozenset(text[0] for text in _LAST)
-_EARLY = re.compile(r"-\[ cut here \]-|^RIP: 0033:[A-Za-z_\[]|^Pid: \d+, comm: ")
+_EARLY = re.compile(r"-\[ cut here \]-|^Pid: \d+, comm: ")
 
 
 def crashes_in(lines: Iterable[Union[str, bytes]], name_of: Optional[NameOf] = None) -> Iterator[Crash]:
@@ -238,7 +238,8 @@ class _Reader:
 def _goes_on(report: _Open, kind: Kind) -> bool:
     if kind.then == "end" or kind.then == "panic":
         return True
-    return kind.then == "same" and not report.has_stack
+    led = kind.pick == "warning" and report.kind is not None and report.kind.then == "lead"
+    return (kind.then == "same" or led) and not report.has_stack
 
 
 def _candidates(block: str) -> Iterator[int]:

@@ -38,7 +38,10 @@ class Boots:
         """Tell whether a kernel ran right before the one that starts in line `number`, and was not asked to stop."""
         if number < self._quiet_until:
             return False
-        self._quiet_until = number + 100
         tail = (self._before if start < _TAIL else "") + "\n" + block[max(0, start - _TAIL) : start]
         stamps = _STAMP.findall(tail)
-        return bool(stamps) and int(stamps[-1]) >= _RAN and not _ORDERLY.search(tail)
+        if not stamps or int(stamps[-1]) < _RAN or _ORDERLY.search(tail):
+            return False
+        # A start has several first lines, of the loader and of the kernel itself.
+        self._quiet_until = number + 100
+        return True

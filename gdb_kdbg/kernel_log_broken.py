@@ -132,7 +132,7 @@ BROKEN: tuple[tuple[str, ...], ...] = (
         "panic",
     ),
     (
-        r"[Kk]ernel [Pp]anic[:,]? \S|[Kk]ernel [Pp]anic!",
+        r"^[Kk]ernel [Pp]anic(?:[:,] \S|!)",
         "kernel panic: {what}",
         "DoS",
         "message",

@@ -112,4 +112,10 @@ SERVING = {
     "entries": r"entry_\w+|do_syscall_\w+|do_fast_syscall_\w+|ret_from_\w+|ret_fast_syscall|tracesys\w*|sysenter\w*|"
     r"system_call\w*|x64_sys_call|ia32_sys_call|invoke_syscall\w*|syscall_handler|stext|text|null|"
     r"kernel_text\w*|retint_\w+|asm_call_\w+",
+    "arithmetic": r"(?:set_normalized_)?timespec\w*|ns_to_\w+|jiffies_\w+|[nmu]secs_to_\w+|ktime_\w+|timeval_\w+"
+    r"|itimerspec\w*|div\w*64\w*|mul_u64\w*|int_sqrt\w*|gcd|reciprocal_\w+|round(?:up|down)_pow\w*|sort(?:_r)?|bsearch"
+    r"|list_sort|(?:LZ4|lz4|lzo1x|zlib|ZSTD|zstd|xz|lzma|FSE|HUF)_\w+|inflate\w*|deflate\w*|longest_match\w*",
+    "messages": r"sg_(?:init|set|next|assign|miter|copy|pcopy|virt|page)\w*|nla_(?:put|reserve|append)\w*|nlmsg_put\w*",
+    "owners": r"usb_(?:get|put)_(?:dev|intf)|(?:dev|netdev|in_dev|in6_dev)_(?:hold|put)|module_put|try_module_get"
+    r"|device_(?:find|for_each|link|pm|match|lock|unlock|shutdown)\w*|driver_(?:find|for_each|attach|detach|unregister)\w*",
 }

@@ -145,7 +145,7 @@ def _kfence(title: str, access: str) -> str:
 
 def _named_file(found: re.Match[str]) -> str:
     groups = [text for text in found.groups() if text]
-    return f"{groups[0]}:{groups[1]}" if len(groups) > 1 and re.search(r"\.(?:[chS]|rs)$", groups[0]) else ""
+    return _safe(f"{groups[0]}:{groups[1]}") if len(groups) > 1 and re.search(r"\.(?:[chS]|rs)$", groups[0]) else ""
 
 
 def _object(report: Report, kind: str) -> tuple[Frame, ...]:

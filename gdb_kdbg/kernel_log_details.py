@@ -7,7 +7,7 @@ from typing import Iterator, Optional, Sequence
 
 from .kernel_log_records import Access, Kernel, Register, Task
 from .kernel_log_report import Report
-from .units import Address, Count, Size, Word
+from .units import Address, Count, Size, Word, safe_text
 
 _CPU_LINE = re.compile(
     r"(?:CPU: (?P<cpu>\d{1,6}) (?:UID: \d{1,10} )?PID: |Pid: )(?P<pid>\d{1,10})(?:,)? [Cc]omm: (?P<comm>.{0,60}?),? "
@@ -57,7 +57,9 @@ def task_of(report: Report) -> tuple[Task, Kernel]:
     if found:
         taint = found["taint"][9:].split("[")[0].replace(" ", "") if found["taint"].startswith("Tainted") else ""
         cpu = None if found["cpu"] is None else Count(int(found["cpu"]))
-        return Task(found["comm"], Count(int(found["pid"])), cpu), Kernel(found["version"], architecture, taint)
+        return Task(safe_text(found["comm"]), Count(int(found["pid"])), cpu), Kernel(
+            safe_text(found["version"], 120), architecture, taint
+        )
     return _other_task(report), Kernel(architecture=architecture)
 
 
@@ -66,12 +68,14 @@ def _other_task(report: Report) -> Task:
         found = _HEAD_TASK.search(line) or _ARM_TASK.search(line)
         if found:
             names = [value for value in found.groups() if value]
-            return Task(names[0], Count(int(names[1])))
+            return Task(safe_text(names[0]), Count(int(names[1])))
     return Task()
 
 
 def _architecture(report: Report) -> str:
-    text = "\n".join(report.lines[:70])
+    text = "\n".join(report.lines[:40])
+    if "RIP: 0010:" in text:
+        return "x86-64"
     if "RIP: 0033:" in text and _UML_PLACE.search(text):
         return "um"
     return next((name for name, words in _ARCHITECTURES if any(word in text for word in words)), "")
@@ -87,10 +91,10 @@ def access_of(report: Report) -> Optional[Access]:
             kind = "write" if "rite" in found[1] else "read"
             return Access(kind, Address(int(address, 16)) if address else None, Size(int(size)) if size else None)
     address_found = next((m for line in text[:12] if (m := _AT.search(line))), None)
-    return Access(_kind(text), Address(int(address_found[1], 16))) if address_found else None
+    return Access(_kind(report.lines), Address(int(address_found[1], 16))) if address_found else None
 
 
-def _kind(lines: list[str]) -> str:
+def _kind(lines: Sequence[str]) -> str:
     for line in lines[:30]:
         found = (
             _ERROR_CODE.search(line)

@@ -13,7 +13,8 @@ from typing import Iterable, Iterator, Optional
 from .kernel_log_records import Frame, NameOf
 from .units import Address, Size
 
-_NAME = r"[A-Za-z_$.<][^\s+()\[\]]{0,511}"
+# Printable ASCII but for the signs that end a name.
+_NAME = r"[A-Za-z_$.<][!-'*,-Z\\^-~]{0,511}"
 _FRAME = re.compile(
     r"\s{0,40}(?P<context>(?:</?[A-Z#_]{1,12}>\s{0,8}){0,4})"
     r"(?:(?:\(?\[<(?P<address>[0-9a-f]{8,16})>\]\)?|\[(?P<stack>[0-9a-f]{8,16})\])\s{0,8})?"

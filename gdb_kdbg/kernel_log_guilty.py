@@ -29,7 +29,7 @@ _DISPATCH = re.compile(
     r"int_ret_from\w*|process_one_work|process_scheduled_works|worker_thread|kthread\w*|ret_from_fork\w*|"
     r"kernel_thread_helper|smpboot_thread_fn|run_ksoftirqd|do_softirq\w*|softirqentry\w*|handle_softirqs|"
     r"irq_exit\w*|call_timer_fn|expire_timers|run_timer\w*|hrtimer_run\w*|run_hrtimer\w*|"
-    r"tasklet_(?:hi_)?action\w*|start_secondary|cpu_startup_entry|do_idle|start_kernel|rest_init|"
+    r"tasklet_(?:hi_)?action\w*|start_secondary|cpu_startup_entry|start_kernel|rest_init|"
     r"secondary_startup\w*|netif_receive_skb\w*|net_rx_action|process_backlog|napi_poll|rcu_core\w*|"
     "rcu_do_batch|vfs_(?:read|write|ioctl|iter_read|iter_write|fsync|fsync_range)|(?:do_)?vfs_ioctl|(?:new|"
     r"do)_sync_(?:read|write)|(?:do_)?iter_(?:read|write)\w*|do_iter_\w+|do_(?:read|write)v\w*|"

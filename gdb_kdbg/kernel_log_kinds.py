@@ -19,7 +19,8 @@ class Kind(NamedTuple):
     """A kind of report; `pick` names the rule that finds the guilty function.
 
     `then` is "same" if the head may go on with a report that has no stack yet, "panic" or "end" if it ends the report
-    before it (after "end" none begins once there was a crash), and "stack" if it is a report only with a stack below.
+    before it (after "end" none begins once there was a crash), "lead" if a warning may follow that belongs to it, and
+    "stack" if it is a report only with a stack below.
     """
 
     pattern: re.Pattern[str]
@@ -31,12 +32,9 @@ class Kind(NamedTuple):
 
 # Each report's head contains one of these; strings are looked for much faster than patterns.
 NEEDLES = (
-    "BUG: ", "BUG ", "WARNING: ", "INFO: ", "anic", "nable to handle", " [#", "corruption", "UBSAN", "usercopy",
-    "detected ", "general protection", "lignment trap", "Internal error", "Bad mode in", "SError ", "Unhandled ",
-    "undefined instruction", "Unexpected kernel", "PANIC: ", "unregister_netdevice: ", "VFS: Busy",
-    "not handling instruction", "stack guard page", "stack space to handle", "Kernel mode fault",
-    "Kernel tried to access", "KASAN: ", "panicked at", "LOCKUP", "still has locks",
-    "double add", "cut here", "RIP: 0033:", "Pid: ", "lock order", "Linux version ", "Booting ",
+    "BUG", "WARNING:", "INFO:", "anic", "PANIC:", "nable to handle", " [#", "corruption", "UBSAN", "usercopy",
+    "detected", "general protection", "lignment trap", "Internal error", "Unhandled", "unregister_netdevice:",
+    "VFS: Busy", "LOCKUP", "stack space to handle", " at addr 0x", "cut here", "Pid: ", "Linux version", "Booting",
 )  # fmt: skip
 # Heads are at the start of their lines.
 HEAD_LIMIT = 512

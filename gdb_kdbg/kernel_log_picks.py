@@ -50,7 +50,7 @@ def verdict(kind: Kind, found: re.Match[str], report: Report, warned: bool = Fal
     if warned and named:
         below = [place for place, frame in enumerate(stack) if frame.reliable and plain(frame.function) == named]
         return _first(_reliable(stack[below[0] + 1 :] if below else stack), stack)
-    return _RULES[kind.pick](report, stack, named)
+    return RULES[kind.pick](report, stack, named)
 
 
 def main_stack(report: Report) -> Sequence[Frame]:
@@ -172,7 +172,9 @@ def _loop(stack: Sequence[Frame], dumped: Sequence[Sequence[Frame]]) -> Verdict:
         name = _looping(_reliable(frames))
         if name:
             return Verdict(call_name(name), frames)
-    return _first(_reliable(stacks[0]), stacks[0]) if stacks else Verdict("", stack)
+    if stacks or not dumped:
+        return _first(_reliable(stacks[0]), stacks[0]) if stacks else Verdict("", stack)
+    return Verdict(_looping(_reliable(dumped[0])), dumped[0])
 
 
 def _dumped(report: Report, below: bool) -> Iterator[Sequence[Frame]]:
@@ -230,7 +232,7 @@ def _from_rust(report: Report, stack: Sequence[Frame], named: str) -> Verdict:
     return _first([name for name in names if "panick" not in name and "rust_begin_unwind" not in name], stack)
 
 
-_RULES = {
+RULES = {
     "named": _from_named,
     "warning": _from_named,
     "fault": _from_fault,

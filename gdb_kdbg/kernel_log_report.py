@@ -62,7 +62,8 @@ class Report:
         match = _MARK.match
         inside = False
         for number, line in enumerate(self.lines):
-            mark = match(line)
+            # Half of all lines are frames; the pattern need not be tried on them.
+            mark = None if line[:1] in " [" and "+0x" in line and ": " not in line else match(line)
             if mark and sections[-1].kind == "trace" and _interrupted(mark, line, inside):
                 inside = True
                 line = _unselected(line[line.find(":") + 1 :])

@@ -22,7 +22,7 @@ from .units import shown
 
 _SHORT, _LONG = 0.01, 0.1
 _CONNECTING = 5.0
-_HOST_AND_PORT = re.compile(r"(\[[0-9a-fA-F:.]+\]|[\w.-]*):(\d{1,5})")
+_HOST_AND_PORT = re.compile(r"(\[[0-9a-fA-F:.]+\]|[\w.-]*):(\d{1,5})", re.ASCII)
 Read = Callable[[], bytes]
 
 

@@ -9,13 +9,13 @@ import stat
 import subprocess
 import zlib
 from io import FileIO
-from typing import IO, Any, Iterator
+from typing import IO, Any, Callable, Iterator
 
 from .errors import BadFile, KdbgError
 from .units import shown
 
 # Small enough that what is made of a piece stays in a processor's cache.
-PIECE = 1 << 18
+PIECE = 1 << 17
 _GZIP, _XZ, _ZSTD = b"\x1f\x8b", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd"
 _ENDED = "{}: damaged, or it ends too soon: {}"
 
@@ -69,8 +69,8 @@ def _decompressed(file: FileIO, path: str, is_xz: bool) -> Iterator[bytes]:
     import gzip
     import lzma
 
-    with file, _unpacking(path, lzma.LZMAError):
-        opened: IO[bytes] = lzma.LZMAFile(file) if is_xz else gzip.GzipFile(fileobj=file)  # type: ignore[assignment]
+    unpack: Callable[[FileIO], IO[bytes]] = lzma.open if is_xz else gzip.open  # type: ignore[assignment]
+    with file, _unpacking(path, lzma.LZMAError), unpack(file) as opened:
         yield from _gathered(opened, lzma.LZMAError)
 
 

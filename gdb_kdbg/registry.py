@@ -29,6 +29,7 @@ MODULES = (
     "vtable",
     "check_copy",
     "events",
+    "analyze",
     "triage",
     "why",
     "report",
@@ -45,7 +46,8 @@ class Argument:
     `kind` decides parsing and completion. It is `flag`, `text`, `count`, `number`, `glob`, `registers`, `address` (an
     expression of the target language inside GDB, a number or a symbol outside), `routine` (a function; outside it comes
     behind the files), `objfile` (a loaded file; outside it is an option) or `file`. A positional argument is optional
-    unless `required`. `short` is another name of an option: `-o`.
+    unless `required`. `short` is another name of an option: `-o`. Of one with `many` there may be several; such a
+    positional one takes all bare words, so that outside no files with symbols are named behind it.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Argument:
         choices: Sequence[str] = (),
         required: bool = False,
         short: str = "",
+        many: bool = False,
     ) -> None:
         self.name = name
         self.short = short
@@ -63,6 +66,7 @@ class Argument:
         self.kind = kind
         self.choices = tuple(choices)
         self.required = required
+        self.many = many
 
     @property
     def is_option(self) -> bool:
@@ -79,7 +83,8 @@ class Argument:
     def usage(self) -> str:
         """Return the argument as a usage line shows it: `[--last COUNT]`."""
         if not self.is_option:
-            return self.name.upper() if self.required else f"[{self.name.upper()}]"
+            name = f"{self.name.upper()}..." if self.many else self.name.upper()
+            return name if self.required else f"[{name}]"
         return f"[{self.short or self.name}]" if self.kind == "flag" else f"[{self.short or self.name} {self.metavar}]"
 
     @property

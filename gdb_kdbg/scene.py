@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Mapping, Optional, Sequence
 
+from .aftermath import attribute_afterwards
 from .bad_jumps import BadJump, BadPointer, read_bad_jump, read_bad_pointer
 from .canary import CanaryReport, read_canary
-from .copies import Coverage
+from .copies import Attribution, Coverage, Victim
 from .errors import KdbgError, SymbolNotFound
 from .faults import Fault, read_fault, registers_of
 from .process import ProbeProcess, probe_process
@@ -96,6 +97,11 @@ class Scene:
     def writer_to(self, victim: Range) -> Optional[Writer]:
         """The store to a range that just happened, if the stop is right behind one."""
         return writer_to(self.target, self.records, victim)
+
+    def attribute(self, victim: Victim) -> Attribution:
+        """Attribute damage to the guard that nobody saw being done."""
+        process = self.process.pid if self.process else None
+        return attribute_afterwards(self.target, self.records, victim, process, self.guard_coverage)
 
     @cached_property
     def scope(self) -> Scope:

@@ -9,7 +9,7 @@ from typing import Iterator, Optional, Sequence
 
 from ..arguments import add_outside
 from ..errors import KdbgError
-from ..registry import SETTINGS, Command, commands
+from ..registry import SETTINGS, Argument, Command, commands
 from ..render.json import error_to_json, to_json
 from ..render.stream import COLOURS, Stream, stream_to_json, stream_to_text
 from ..render.table import Style, plain, to_text
@@ -19,11 +19,12 @@ _COLOURS = {"corrupted": "31;1", "intact": "32", "unset": "33", "unknown": "33"}
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
-    """Run one command; return 0, or 1 after an error of one line."""
+    """Run one command; return 0, or 1 after an error of one line, or what the command's stream says at its end."""
     known = {command.name: command for command in commands() if not command.live}
-    options = _parse(_parser(known), arguments)
+    options = _parse(_parser(known), arguments, known)
+    status: list[int] = []
     try:
-        for chunk in _run(known[options.command], options):
+        for chunk in _run(known[options.command], options, status):
             sys.stdout.write(chunk)
             if not chunk:
                 sys.stdout.flush()
@@ -38,15 +39,22 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         return 130
-    return 0
+    return sum(status)
 
 
 # argparse takes all bare words at the first it meets; files that stand behind an option are left over.
-def _parse(parser: argparse.ArgumentParser, arguments: Optional[Sequence[str]]) -> argparse.Namespace:
+def _parse(
+    parser: argparse.ArgumentParser, arguments: Optional[Sequence[str]], known: dict[str, Command]
+) -> argparse.Namespace:
     options, files = parser.parse_known_args(arguments)
     wrong = [word for word in files if word.startswith("-")]
     if wrong:
         parser.error(f"unrecognized arguments: {' '.join(wrong)}")
+    own = _own_files(known[options.command])
+    if own:
+        setattr(options, own.destination, [*getattr(options, own.destination), *files])
+        options.files = []
+        return options
     options.files = [*options.files, *files]
     if hasattr(options, "routine"):
         # Files come before the routine in them.
@@ -55,13 +63,19 @@ def _parse(parser: argparse.ArgumentParser, arguments: Optional[Sequence[str]]) 
     return options
 
 
-# Text in chunks, an empty one where all of it should be seen.
-def _run(command: Command, options: argparse.Namespace) -> Iterator[str]:
+# The argument that takes all bare words, if the command has one.
+def _own_files(command: Command) -> Optional[Argument]:
+    return next((argument for argument in command.arguments if argument.many and not argument.is_option), None)
+
+
+# Text in chunks, an empty one where all of it should be seen. A stream may have a status to end with.
+def _run(command: Command, options: argparse.Namespace, status: list[int]) -> Iterator[str]:
     session = OfflineSession(options.core, options.files, _settings(options.set))
     result = command.run(session, options)
     if isinstance(result, Stream):
         as_json = options.format == "json"
         yield from stream_to_json(command.name, result) if as_json else stream_to_text(result, _style())
+        status.append(getattr(result, "status", 0))
     else:
         yield to_json(command.name, result) if options.format == "json" else to_text(result, _style())
         yield "\n"
@@ -79,15 +93,16 @@ def _parser(known: dict[str, Command]) -> argparse.ArgumentParser:
         )
         for argument in command.arguments:
             add_outside(sub, argument)
-        _add_common(sub)
+        _add_common(sub, takes_files=_own_files(command) is None)
     return parser
 
 
-def _add_common(parser: argparse.ArgumentParser) -> None:
+def _add_common(parser: argparse.ArgumentParser, takes_files: bool) -> None:
     parser.add_argument("--core", metavar="FILE", help="a core dump, or a guest's dump-guest-memory -p file")
     parser.add_argument("--format", choices=("table", "json"), default="table")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a kdbg setting")
-    parser.add_argument("files", nargs="*", metavar="FILE", help="ELF files with symbols, and a core dump")
+    if takes_files:
+        parser.add_argument("files", nargs="*", metavar="FILE", help="ELF files with symbols, and a core dump")
 
 
 def _settings(words: Sequence[str]) -> dict[str, str]:

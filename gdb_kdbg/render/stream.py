@@ -1,7 +1,8 @@
 """Results that come bit by bit: a command that follows something returns a stream, and its rows are shown as they come.
 
 A stream is told by its methods. Its `rows` are lists of records, an empty one where there is nothing right now; `texts`
-makes lines of them, each of parts with a role, for which there are colours here; `end` gives a last result.
+makes lines of them, each of parts with a role, for which there are colours here; `end` gives a last result, or None. A
+record's own `problems` go where those of other results are.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ def stream_to_text(stream: Stream, style: Style = plain) -> Iterator[str]:
             yield "\n".join([*lines, ""])
         if not rows:
             yield ""
-    last = to_text(stream.end(), style)
+    end = stream.end()
+    last = "" if end is None else to_text(end, style)
     yield f"{last}\n" if last else ""
 
 
@@ -45,5 +47,8 @@ def stream_to_json(command: str, stream: Stream) -> Iterator[str]:
     """Render as JSON, a line for each row and one for the end; chunks as in `stream_to_text`."""
     head = f'{{"schema": {SCHEMA}, "command": {json.dumps(command)}, "data": '
     for rows in stream.rows:
-        yield "".join([f'{head}{json.dumps(record)}, "problems": []}}\n' for record in plain_records(rows)])
-    yield to_json(command, stream.end()) + "\n"
+        records = [(record.pop("problems", ()), record) for record in plain_records(rows)]
+        lines = [f'{head}{json.dumps(record)}, "problems": {json.dumps(told)}}}\n' for told, record in records]
+        yield "".join(lines)
+    end = stream.end()
+    yield to_json(command, end) + "\n" if end is not None else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Optional
+from typing import NamedTuple, Optional
 
 from ..blocks import read_words
 from ..copies import CERTAIN, POSSIBLE
@@ -35,6 +35,14 @@ class CopyFault:
     process: int
 
 
+class CopyPlace(NamedTuple):
+    """Where in which routine a copy faulted, and for what it was made, as far as that is known."""
+
+    routine: Optional[str]
+    phase: Optional[str]
+    tag: Optional[str]
+
+
 def copy_fault(scene: Scene) -> Optional[Finding]:
     """Explain the last copy fault, if the target is stopped in it or the process it happened to is running."""
     fault = _last_fault(scene)
@@ -45,7 +53,8 @@ def copy_fault(scene: Scene) -> Optional[Finding]:
     if not stopped_in_it and not running:
         return None
     # A handled fault explains a later stop at most possibly.
-    return _finding(scene, fault, CERTAIN if stopped_in_it else POSSIBLE)
+    told = CopyPlace(*routine_and_phase(scene.target, fault.instruction), _tag(scene, fault))
+    return fault_finding(scene, fault, told, CERTAIN if stopped_in_it else POSSIBLE)
 
 
 def _last_fault(scene: Scene) -> Optional[CopyFault]:
@@ -65,15 +74,15 @@ def _last_fault(scene: Scene) -> Optional[CopyFault]:
     )  # fmt: skip
 
 
-def _finding(scene: Scene, fault: CopyFault, confidence: str) -> Finding:
-    routine, phase = routine_and_phase(scene.target, fault.instruction)
+def fault_finding(scene: Scene, fault: CopyFault, told: CopyPlace, confidence: str) -> Finding:
+    """Tell a copy fault, whoever recorded it."""
+    routine, phase, tag = told
     record = _record(scene, fault)
-    tag = _tag(scene, fault)
     facts = _facts(scene, fault, routine, phase, tag, record)
     done = fault.size - fault.remaining
     side = "destination" if fault.destination <= fault.fault_address < fault.destination + fault.size else "source"
     summary = (
-        f"copy fault in the {phase or 'unknown'} phase of {routine}: {fault.fault_address:#x} ({side}) is not mapped; "
+        f"copy fault in the {phase or 'unknown'} phase of {routine or 'the copy routine'}: {fault.fault_address:#x} ({side}) is not mapped; "
         f"{done} of {fault.size} bytes were copied{f', {tag}' if tag else ''}"
     )
     place = scene.target.location(fault.instruction)
@@ -86,7 +95,7 @@ def _finding(scene: Scene, fault: CopyFault, confidence: str) -> Finding:
 
 
 def _facts(
-    scene: Scene, fault: CopyFault, routine: str, phase: Optional[str], tag: Optional[str], record: Optional[RingRecord]
+    scene: Scene, fault: CopyFault, routine: Optional[str], phase: Optional[str], tag: Optional[str], record: Optional[RingRecord]
 ) -> Facts:
     process = scene.process
     mine = process is not None and process.pid & 0xFFFF == fault.process

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Optional
 
-from ..aftermath import attribute_afterwards
 from ..canary import CORRUPTED, INTACT, CanaryReport
 from ..copies import LIKELY, PROGRAM, UNDECIDABLE, Attribution, Victim, attribute_writer
 from ..finding import Finding
@@ -27,8 +26,7 @@ def guard_changed(scene: Scene) -> Optional[Finding]:
         return finding_of(scene, RULE, victim, attribute_writer(writer, victim), _evidence(scene), writer)
     if canary.verdict == INTACT or not scene_can_tell(canary):
         return None
-    process = scene.process.pid if scene.process else None
-    attribution = attribute_afterwards(scene.target, scene.records, victim, process, scene.guard_coverage)
+    attribution = scene.attribute(victim)
     if canary.verdict != CORRUPTED and not _stands_alone(attribution, victim):
         return None
     return finding_of(scene, RULE, victim, attribution, _evidence(scene), None)

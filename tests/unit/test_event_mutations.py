@@ -19,7 +19,8 @@ from gdb_kdbg.events import Event
 COUNT = int(os.environ.get("KDBG_MUTATIONS", "30000"))
 BLOCK = 1000
 TOKENS = (
-    b'"', b"{", b"}", b"[", b"]", b",", b":", b"\\", b'"}', b'":', b"DBG ", b"DBG {", b'DBG {"type":"', b"0x", b"\n", b"\r",
+    b'"', b"{", b"}", b"[", b"]", b",", b":", b"\\", b'"}', b'":', b"DBG ", b"DBG {", b'DBG {"type":"', b"0x", b"\n",
+    b"\r",
     b"\0", b"\x1b[31m", b"\xff", b"\xe2\x9c", b"null", b"1e999", b"-", b'{"type":"signal",', b"[    1.000001] ",
     b"\x1b", b"}\n",
 )  # fmt: skip

@@ -384,7 +384,8 @@ def test_missing_numbers_are_counted(numbers: Sequence[Any], missing: int, resta
 
 
 def test_numbers_of_damaged_lines_are_not_missing() -> None:
-    log = b'DBG {"type":"t","seq":1}\nDBG {"type":"t","seq":2,"m":"\nDBG {"type":"t","seq":3}\n/ # DBG {"type":"t","seq":4}\n'
+    log = b'DBG {"type":"t","seq":1}\nDBG {"type":"t","seq":2,"m":"\n'
+    log += b'DBG {"type":"t","seq":3}\n/ # DBG {"type":"t","seq":4}\n'
     _, account = read(log)
     assert (account.events, account.missing, account.partial) == (4, 0, 1)
 

@@ -1,0 +1,66 @@
+"""Names for the addresses of a log: from the files that the user names, or those that GDB has loaded."""
+
+from __future__ import annotations
+
+from typing import Iterable, Mapping, Optional, Sequence
+
+from .demangle import demangle
+from .errors import KdbgError
+from .event_names import AddressNames
+from .events import Event
+from .log_target import LogTarget
+from .symbols import Symbols
+from .target import Location, Objfile
+from .units import Address, shown
+
+
+class Symbolic:
+    """The files with symbols; without any, addresses stay numbers."""
+
+    def __init__(self, objfiles: Sequence[Objfile] = ()) -> None:
+        self.objfiles = tuple(objfiles)
+        self._symbols = Symbols(self.objfiles) if self.objfiles else None
+        self._target = LogTarget(self.objfiles)
+        self._names = AddressNames(self._symbols)
+
+    @property
+    def problems(self) -> Sequence[str]:
+        """What could not be read of the files."""
+        return self._symbols.problems if self._symbols else ()
+
+    def note(self, events: Iterable[Event]) -> None:
+        """Learn from events which program a process runs."""
+        self._names.note(events)
+
+    def name(self, address: int, pid: Optional[int]) -> str:
+        """Return `<function+0x12>`, or nothing if that is not certain."""
+        return self._names(address, pid)
+
+    def name_of(self, address: int) -> Optional[tuple[str, int]]:
+        """Return function and offset of a kernel's address."""
+        found = self._symbols.name_at(address) if self._symbols else None
+        return (shown(demangle(found[0])), found[1]) if found else None
+
+    def location(self, address: int) -> Optional[Location]:
+        """Return function and line of an address of code."""
+        try:
+            return self._target.location(Address(address))
+        except KdbgError:
+            return None
+
+    def target(
+        self, registers: Optional[Mapping[str, int]] = None, words: Optional[Mapping[int, int]] = None
+    ) -> LogTarget:
+        """Return what the log lets one read: the files, some registers, some words of memory."""
+        return LogTarget(self.objfiles, registers, words)
+
+
+def parse_objfile(text: str) -> Objfile:
+    """Read `ELF` or `ELF=BIAS`, the load bias in hex or decimal; raise KdbgError."""
+    path, separator, bias = text.rpartition("=")
+    if not separator:
+        return Objfile(text, 0)
+    try:
+        return Objfile(path, int(bias, 0))
+    except ValueError:
+        raise KdbgError(f"no load bias: {shown(bias)!r} (--symbols ELF or ELF=BIAS, such as kernel.elf=0x1000)") from None

@@ -1,0 +1,80 @@
+"""Watches the events of a log go by and remembers what will be told of them at its end."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Callable, Dict, List, Optional, Sequence
+
+from .events import Event
+from .log_calls import Calls
+from .log_copies import Copies
+from .log_faults import Faults
+from .log_guards import Guards
+from .log_leaks import Leaks
+from .log_panics import Panics
+from .log_story import Programs, Story
+from .log_symbols import Symbolic
+
+__all__ = ["LogWatch", "Symbolic"]
+Handler = Callable[[Event], None]
+
+
+class LogWatch:
+    """Takes events in the order of the log; `finish` tells what they add up to, the gravest first."""
+
+    def __init__(self, symbols: Symbolic) -> None:
+        self._symbols = symbols
+        self._programs = Programs()
+        self._copies = Copies(symbols, self._programs)
+        self._guards = Guards(symbols, self._programs, self._copies)
+        self._leaks = Leaks(symbols, self._programs)
+        self._calls = Calls(self._programs)
+        self._panics = Panics(symbols)
+        self._faults = Faults(symbols, self._programs, self._guards, self._copies)
+        self._next: Optional[int] = None
+
+    def take(self, events: Sequence[Event]) -> None:
+        """Take the next events."""
+        self._symbols.note(events)
+        handlers, following = self._handlers, self._next
+        for event in events:
+            number = event.fields.get("seq")
+            if number is not None:
+                if number != following and following is not None:
+                    self._jump(number, event)
+                following = number + 1 if type(number) is int else None
+            for handler in handlers.get(event.type, ()):
+                handler(event)
+        self._next = following
+
+    def finish(self) -> tuple[Sequence[Story], Sequence[str]]:
+        """Return the stories and what could not be told."""
+        parts = (self._guards, self._panics, self._leaks, self._copies, self._faults, self._calls)
+        stories = [story for part in parts for story in part.stories()]
+        problems = [problem for part in parts for problem in part.problems]
+        return sorted(stories, key=_order), list(dict.fromkeys([*self._symbols.problems, *problems]))
+
+    @cached_property
+    def _handlers(self) -> Dict[str, Sequence[Handler]]:
+        found: Dict[str, List[Handler]] = {}
+        # Programs come first, so that the others know what a process runs.
+        ours: Dict[str, Handler] = {"process_exec": self._programs.exec, "process_fork": self._programs.fork}
+        parts = (self._copies, self._guards, self._leaks, self._calls, self._panics, self._faults)
+        for handlers in (ours, *(part.handlers for part in parts)):
+            for kind, handler in handlers.items():
+                found.setdefault(kind, []).append(handler)
+        return found
+
+    # Events are missing, or the machine has started again: then nothing known of its processes holds any more.
+    def _jump(self, number: object, event: Event) -> None:
+        self._guards.lost(event.line)
+        if number == 0:
+            self._programs.clear()
+            for part in (self._copies, self._guards, self._faults, self._calls):
+                part.restart()
+
+
+def _order(story: Story) -> tuple[int, int]:
+    return story.gravity, story.lines[0] if story.lines else 0
+
+
