@@ -36,14 +36,8 @@ def triage_logs(session: Session, options: Namespace) -> TriageReport:
         )
     reader = _reader(options, most)
     state = State(options.resume) if options.resume else None
-    logs = logs_of(_places(options), [options.resume] if options.resume else [])
+    logs = logs_of(options.logs, [options.resume] if options.resume else [])
     return Triage(logs, state, session.progress).run(reader)
-
-
-# A shell that expands a glob itself leaves many words, of which the outside program calls all but one files.
-def _places(options: Namespace) -> Sequence[str]:
-    named = [options.logs] if isinstance(options.logs, str) else options.logs
-    return [*named, *getattr(options, "files", ())]
 
 
 def _reader(options: Namespace, most: int) -> Callable[[Sequence[Log], bool], Parts]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import re
+import socket
 from typing import Any, Iterable, Iterator, Optional, Sequence
 
 from .errors import KdbgError
@@ -10,7 +12,8 @@ from .triage_summary import Log
 from .triage_work import Part, lost, work
 from .units import safe_text, shown
 
-_CONNECTING = "10s"
+_ADDRESS = re.compile(r"(?:(?:tcp|tls)://)?(\[[0-9a-fA-F:.]+\]|[\w.-]+):(\d{1,5})")
+_CONNECTING = 10
 # Batches given out ahead, for each thread of the cluster.
 _AHEAD = 3
 _REASON = 200
@@ -23,6 +26,7 @@ def read_on_cluster(batches: Iterable[Sequence[Log]], address: str, keep: bool) 
     lacks kdbg. A batch that ends its worker again and again is read log by log, and the log that does it is named.
     """
     distributed = _library()
+    _require_listener(address)
     try:
         client = distributed.Client(address, timeout=_CONNECTING, set_as_default=False)
     except Exception as error:
@@ -31,6 +35,17 @@ def read_on_cluster(batches: Iterable[Sequence[Log]], address: str, keep: bool) 
         yield from _results(distributed, client, batches, keep)
     finally:
         client.close()
+
+
+# The library would wait, wait again when the client is taken down, and complain of that.
+def _require_listener(address: str) -> None:
+    found = _ADDRESS.fullmatch(address)
+    if found is None:
+        raise KdbgError(f"no address of a Dask scheduler: {shown(address)} (it is HOST:PORT)")
+    try:
+        socket.create_connection((found[1].strip("[]"), int(found[2])), _CONNECTING).close()
+    except (OSError, OverflowError) as error:
+        raise KdbgError(f"no Dask scheduler at {shown(address)}: {_reason(error)}") from None
 
 
 def _library() -> Any:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     "triage",
     "Group the crashes in many logs by type and guilty function, with counts, first and last time and examples",
     arguments=(
-        Argument("logs", "a directory (with all below it), a glob, a file, or `s3://BUCKET/PREFIX`", "file",
-                 required=True),
+        Argument("logs", "directories (with all below them), globs, files, or `s3://BUCKET/PREFIX`", "file",
+                 required=True, many=True),
         Argument("--jobs", "how many processes read; one for each processor if not said, always one inside GDB",
                  "count"),
         Argument("--dask", "the scheduler of a Dask cluster that is to read, as HOST:PORT"),
