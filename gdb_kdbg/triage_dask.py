@@ -13,7 +13,7 @@ from .triage_work import Part, lost, work
 from .units import safe_text, shown
 
 _ADDRESS = re.compile(r"(?:(?:tcp|tls)://)?(\[[0-9a-fA-F:.]+\]|[\w.-]+):(\d{1,5})")
-_CONNECTING = 10
+_CONNECTING = 5
 # Batches given out ahead, for each thread of the cluster.
 _AHEAD = 3
 _REASON = 200
@@ -37,13 +37,16 @@ def read_on_cluster(batches: Iterable[Sequence[Log]], address: str, keep: bool) 
         client.close()
 
 
-# The library would wait, wait again when the client is taken down, and complain of that.
+# The library would wait, again when the client is taken down, and without end where something answers with silence:
+# a scheduler speaks first.
 def _require_listener(address: str) -> None:
     found = _ADDRESS.fullmatch(address)
     if found is None:
         raise KdbgError(f"no address of a Dask scheduler: {shown(address)} (it is HOST:PORT)")
     try:
-        socket.create_connection((found[1].strip("[]"), int(found[2])), _CONNECTING).close()
+        with socket.create_connection((found[1].strip("[]"), int(found[2])), _CONNECTING) as connection:
+            if not address.startswith("tls") and not connection.recv(1):
+                raise ConnectionError("what listens there is something else")
     except (OSError, OverflowError) as error:
         raise KdbgError(f"no Dask scheduler at {shown(address)}: {_reason(error)}") from None
 

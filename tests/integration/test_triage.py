@@ -177,6 +177,12 @@ def test_a_cluster_finds_what_one_process_finds(
 def test_a_cluster_that_is_not_there_is_said_in_a_line(logs: pathlib.Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
+        if importlib.util.find_spec("distributed"):
+            server.listen()
+            closer = threading.Thread(target=lambda: server.accept()[0].close())
+            closer.start()
+            assert "what listens there is something else" in run(str(logs), "--dask", address, status=1)
+            closer.join()
     text = run(str(logs), "--dask", address, status=1)
     if importlib.util.find_spec("distributed"):
         assert f"no Dask scheduler at {address}: " in text and text.count("\n") == 1
