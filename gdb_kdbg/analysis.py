@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
-from typing import Any, Callable, Dict, Iterable, Iterator, Mapping, Optional
+from typing import Any, Callable, Dict, Iterable, Iterator, Mapping, NamedTuple, Optional, Sequence
 
 from .errors import KdbgError
 from .event_parser import EventParser
@@ -13,7 +13,9 @@ from .finding import Finding
 from .kernel_log import crashes_in_blocks
 from .kernel_log_records import Access, Crash, Frame, Kernel, Register, Task
 from .log_files import Opened
-from .log_watch import LogWatch, Symbolic
+from .log_story import Story
+from .log_symbols import Symbolic
+from .log_watch import LogWatch
 from .units import Count, Size
 
 # Crashes of one log that are told in full; a kernel that warns all day writes the same a thousand times.
@@ -84,14 +86,27 @@ class Analysis:
         return bool(self.findings or self.crashes)
 
 
-def analyse(
-    source: str, opening: Callable[[], Opened], symbols: Symbolic, tick: Callable[[int], object] = lambda size: None
-) -> Analysis:
+class LogReading(NamedTuple):
+    """An analysis with what it was made of: the stories of its findings in their order, and all that was watched."""
+
+    analysis: Analysis
+    stories: Sequence[Story]
+    watch: LogWatch
+
+
+def read_log(
+    source: str,
+    opening: Callable[[], Opened],
+    symbols: Symbolic,
+    tick: Callable[[int], object] = lambda size: None,
+    copies: int = 0,
+) -> LogReading:
     """Read a log; what cannot be read becomes a problem, and what stands before it is told all the same.
 
-    `tick` is called now and then with the number of bytes that were read since.
+    `tick` is called now and then with the number of bytes that were read since. The newest `copies` that events tell of
+    are kept.
     """
-    reading = _Reading(symbols, tick)
+    reading = _Reading(symbols, tick, copies)
     problems: list[str] = []
     kind = ""
     try:
@@ -101,17 +116,17 @@ def analyse(
     except KdbgError as error:
         problems.append(str(error))
     made = reading.made(source, kind)
-    return replace(made, problems=(*problems, *made.problems))
+    return made._replace(analysis=replace(made.analysis, problems=(*problems, *made.analysis.problems)))
 
 
 class _Reading:
     """One pass over a log: the oops reader pulls blocks, and each goes to the events on its way."""
 
-    def __init__(self, symbols: Symbolic, tick: Callable[[int], object]) -> None:
+    def __init__(self, symbols: Symbolic, tick: Callable[[int], object], copies: int) -> None:
         self._tick = tick
         self._names = symbols
         self._parser = EventParser()
-        self._watch = LogWatch(symbols)
+        self._watch = LogWatch(symbols, copies)
         self._crashes: list[Crash] = []
         self._left_out = 0
         self._types: Dict[str, int] = {}
@@ -126,14 +141,15 @@ class _Reading:
         if self._failure is not None:
             raise self._failure
 
-    def made(self, source: str, kind: str) -> Analysis:
+    def made(self, source: str, kind: str) -> LogReading:
         account = self._parser.account()
         stories, problems = self._watch.finish()
-        return Analysis(
+        made = Analysis(
             source, kind, account.size, account.lines, self._counts(account), tuple(story.finding for story in stories),
             tuple(map(log_crash, self._crashes)), Count(self._left_out),
             tuple(tuple(map(Count, story.lines)) for story in stories), (*problems, *account.problems),
         )  # fmt: skip
+        return LogReading(made, stories, self._watch)
 
     # The oops reader is told of no failure: what it has read so far is a log as well.
     def _blocks(self, pieces: Iterable[bytes]) -> Iterator[str]:

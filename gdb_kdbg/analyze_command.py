@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Iterator, List, Sequence
 
-from .analysis import Analysis, analyse
+from .analysis import Analysis, read_log
 from .analysis_text import Parts, analysis_lines
 from .errors import KdbgError
 from .log_files import STANDARD_INPUT, Opened, log_names, open_named, opened
@@ -60,7 +60,7 @@ class AnalysisStream:
             return open_named(name)
 
         self._progress.begin(shown(name))
-        return analyse(name, opening, self._symbols, self._progress.tick)
+        return read_log(name, opening, self._symbols, self._progress.tick).analysis
 
 
 class _Progress:

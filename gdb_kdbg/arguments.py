@@ -47,10 +47,11 @@ def add_argument(parser: argparse.ArgumentParser, argument: Argument) -> None:
 
 
 def add_outside(parser: argparse.ArgumentParser, argument: Argument) -> None:
-    """Add an argument to the outside program, where bare words are files and a loaded file is named by an option."""
+    """Add an argument to the outside program, where bare words are files, a log among them, and a loaded file is named
+    by an option."""
     if argument.kind == "objfile":
         parser.add_argument(f"--{argument.name}", metavar="NAME", help=argument.help)
-    else:
+    elif argument.kind != "log":
         add_argument(parser, argument)
 
 

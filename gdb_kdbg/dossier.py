@@ -32,6 +32,7 @@ class Origin:
 
     kind: str
     facts: tuple[tuple[str, str], ...] = ()
+    is_log: bool = False
 
 
 class CopyNote(NamedTuple):

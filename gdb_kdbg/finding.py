@@ -7,7 +7,7 @@ from typing import ClassVar, Optional
 
 from .units import Address, Count, LinkAddress, Size, Word
 
-RANKS = ("certain", "likely", "possible")
+RANKS = CERTAIN, LIKELY, POSSIBLE = "certain", "likely", "possible"
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Logs by their names: files, directories, patterns, standard input; and what a file is that was named as a log.
 
-A crash dump of the kind that a kernel leaves in memory for the next boot is a log behind a head: `u32 0xdeadbeee`, `u32`
-length of the text, the text, all little endian.
+A crash dump of the kind that a kernel leaves in memory for the next boot is a log behind a head: `u32 0xdeadbeee`,
+`u32` length of the text, the text, all little endian.
 """
 
 from __future__ import annotations
@@ -24,6 +24,15 @@ _LOOKED_AT = 4096
 _STRANGE = bytes(set(range(32)) - set(b"\0\a\b\t\n\v\f\r\x1b")) + b"\x7f"
 _BINARY = 0.1
 _KINDS = ((b"\x7fELF", "an ELF file: name it with --symbols"), (b"!<arch>\n", "an archive"), (b"PK\3\4", "an archive"))
+
+
+def is_elf(path: str) -> bool:
+    """Tell whether a file begins as ELF files do; False if it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(4) == b"\x7fELF"
+    except OSError:
+        return False
 
 
 class Opened(NamedTuple):
@@ -54,7 +63,7 @@ def _below(directory: str) -> Iterator[str]:
 
 
 def open_named(name: str) -> Opened:
-    """Open a log; raise BadFile or KdbgError if it cannot be read, or is no text. Later pieces may raise BadFile too."""
+    """Open a log; raise BadFile or KdbgError if it cannot be read, or is no text; later pieces may raise it too."""
     return opened(open_log(name), name)
 
 

@@ -17,11 +17,16 @@ _TEXT = 300
 
 
 class Story(NamedTuple):
-    """A finding, the numbers of its lines, and how grave it is: what is least comes first."""
+    """A finding, the numbers of its lines, and how grave it is: what is least comes first.
+
+    `subject` is the event that it is about, and `dump` that of the ring's dump that belongs to it.
+    """
 
     finding: Finding
     lines: tuple[int, ...]
     gravity: int
+    subject: Optional[Event] = None
+    dump: Optional[Event] = None
 
 
 # What is told first: who damaged memory, then what brought the kernel down, then programs, then habits.

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Iterable, Mapping, Optional, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Iterable, Mapping, Optional, Sequence
 
-from .demangle import demangle
 from .errors import KdbgError
-from .event_names import AddressNames
 from .events import Event
-from .log_target import LogTarget
-from .symbols import Symbols
 from .target import Location, Objfile
 from .units import Address, shown
+
+# Files, their symbols and their names in C++ and Rust: most logs come without any.
+if TYPE_CHECKING:
+    from .event_names import AddressNames
+    from .log_target import LogTarget
+    from .symbols import Symbols
 
 
 class Symbolic:
@@ -19,9 +22,24 @@ class Symbolic:
 
     def __init__(self, objfiles: Sequence[Objfile] = ()) -> None:
         self.objfiles = tuple(objfiles)
-        self._symbols = Symbols(self.objfiles) if self.objfiles else None
-        self._target = LogTarget(self.objfiles)
-        self._names = AddressNames(self._symbols)
+
+    @cached_property
+    def _symbols(self) -> Optional[Symbols]:
+        if not self.objfiles:
+            return None
+        from .symbols import Symbols
+
+        return Symbols(self.objfiles)
+
+    @cached_property
+    def _names(self) -> AddressNames:
+        from .event_names import AddressNames
+
+        return AddressNames(self._symbols)
+
+    @cached_property
+    def _files(self) -> LogTarget:
+        return self.target()
 
     @property
     def problems(self) -> Sequence[str]:
@@ -30,21 +48,28 @@ class Symbolic:
 
     def note(self, events: Iterable[Event]) -> None:
         """Learn from events which program a process runs."""
-        self._names.note(events)
+        if self.objfiles:
+            self._names.note(events)
 
     def name(self, address: int, pid: Optional[int]) -> str:
         """Return `<function+0x12>`, or nothing if that is not certain."""
-        return self._names(address, pid)
+        return self._names(address, pid) if self.objfiles else ""
 
     def name_of(self, address: int) -> Optional[tuple[str, int]]:
         """Return function and offset of a kernel's address."""
         found = self._symbols.name_at(address) if self._symbols else None
-        return (shown(demangle(found[0])), found[1]) if found else None
+        if found is None:
+            return None
+        from .demangle import demangle
+
+        return shown(demangle(found[0])), found[1]
 
     def location(self, address: int) -> Optional[Location]:
         """Return function and line of an address of code."""
+        if not self.objfiles:
+            return None
         try:
-            return self._target.location(Address(address))
+            return self._files.location(Address(address))
         except KdbgError:
             return None
 
@@ -52,6 +77,8 @@ class Symbolic:
         self, registers: Optional[Mapping[str, int]] = None, words: Optional[Mapping[int, int]] = None
     ) -> LogTarget:
         """Return what the log lets one read: the files, some registers, some words of memory."""
+        from .log_target import LogTarget
+
         return LogTarget(self.objfiles, registers, words)
 
 
@@ -63,4 +90,4 @@ def parse_objfile(text: str) -> Objfile:
     try:
         return Objfile(path, int(bias, 0))
     except ValueError:
-        raise KdbgError(f"no load bias: {shown(bias)!r} (--symbols ELF or ELF=BIAS, such as kernel.elf=0x1000)") from None
+        raise KdbgError(f"no load bias: {shown(bias)!r} (--symbols ELF=BIAS, such as kernel.elf=0x1000)") from None

@@ -1,4 +1,4 @@
-"""What a log lets one read of a kernel's memory: the words that it tells, and what never changes of files with symbols."""
+"""What a log lets one read of a kernel's memory: the words that it tells, and what never changes of ELF files."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Callable, Dict, List, Optional, Sequence
+from typing import Callable, Dict, List, Mapping, Optional, Sequence
 
 from .events import Event
 from .log_calls import Calls
@@ -15,22 +15,21 @@ from .log_panics import Panics
 from .log_story import Programs, Story
 from .log_symbols import Symbolic
 
-__all__ = ["LogWatch", "Symbolic"]
 Handler = Callable[[Event], None]
 
 
 class LogWatch:
     """Takes events in the order of the log; `finish` tells what they add up to, the gravest first."""
 
-    def __init__(self, symbols: Symbolic) -> None:
+    def __init__(self, symbols: Symbolic, copies: int = 0) -> None:
         self._symbols = symbols
         self._programs = Programs()
-        self._copies = Copies(symbols, self._programs)
-        self._guards = Guards(symbols, self._programs, self._copies)
+        self.copies = Copies(symbols, self._programs, copies)
+        self._guards = Guards(symbols, self._programs, self.copies)
         self._leaks = Leaks(symbols, self._programs)
         self._calls = Calls(self._programs)
         self._panics = Panics(symbols)
-        self._faults = Faults(symbols, self._programs, self._guards, self._copies)
+        self._faults = Faults(symbols, self._programs, self._guards, self.copies)
         self._next: Optional[int] = None
 
     def take(self, events: Sequence[Event]) -> None:
@@ -49,18 +48,21 @@ class LogWatch:
 
     def finish(self) -> tuple[Sequence[Story], Sequence[str]]:
         """Return the stories and what could not be told."""
-        parts = (self._guards, self._panics, self._leaks, self._copies, self._faults, self._calls)
+        parts = (self._guards, self._panics, self._leaks, self.copies, self._faults, self._calls)
         stories = [story for part in parts for story in part.stories()]
         problems = [problem for part in parts for problem in part.problems]
         return sorted(stories, key=_order), list(dict.fromkeys([*self._symbols.problems, *problems]))
 
     @cached_property
-    def _handlers(self) -> Dict[str, Sequence[Handler]]:
+    def _handlers(self) -> Mapping[str, Sequence[Handler]]:
         found: Dict[str, List[Handler]] = {}
         # Programs come first, so that the others know what a process runs.
         ours: Dict[str, Handler] = {"process_exec": self._programs.exec, "process_fork": self._programs.fork}
-        parts = (self._copies, self._guards, self._leaks, self._calls, self._panics, self._faults)
-        for handlers in (ours, *(part.handlers for part in parts)):
+        tables: Sequence[Mapping[str, Handler]] = (
+            ours, self.copies.handlers, self._guards.handlers, self._leaks.handlers, self._calls.handlers,
+            self._panics.handlers, self._faults.handlers,
+        )  # fmt: skip
+        for handlers in tables:
             for kind, handler in handlers.items():
                 found.setdefault(kind, []).append(handler)
         return found
@@ -70,11 +72,9 @@ class LogWatch:
         self._guards.lost(event.line)
         if number == 0:
             self._programs.clear()
-            for part in (self._copies, self._guards, self._faults, self._calls):
+            for part in (self.copies, self._guards, self._faults, self._calls):
                 part.restart()
 
 
 def _order(story: Story) -> tuple[int, int]:
     return story.gravity, story.lines[0] if story.lines else 0
-
-

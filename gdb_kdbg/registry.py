@@ -45,7 +45,8 @@ class Argument:
 
     `kind` decides parsing and completion. It is `flag`, `text`, `count`, `number`, `glob`, `registers`, `address` (an
     expression of the target language inside GDB, a number or a symbol outside), `routine` (a function; outside it comes
-    behind the files), `objfile` (a loaded file; outside it is an option) or `file`. A positional argument is optional
+    behind the files), `objfile` (a loaded file; outside it is an option), `file`, or `log` (a file; outside the
+    one of the bare words that is no ELF file). A positional argument is optional
     unless `required`. `short` is another name of an option: `-o`. Of one with `many` there may be several; such a
     positional one takes all bare words, so that outside no files with symbols are named behind it.
     """

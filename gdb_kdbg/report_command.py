@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
-from typing import Optional
+from dataclasses import dataclass, field, replace
+from typing import Optional, Sequence
 
 from .diagnosis import explain
 from .dossier import Dossier
@@ -37,12 +37,26 @@ def report_stop(session: Session, output: Optional[str], title: Optional[str]) -
     return write_report(dossier_of(scene, explain(scene), safe_text(title or "", _TITLE)), path)
 
 
+def report_log(
+    session: Session, log: str, symbols: Sequence[str], output: Optional[str], title: Optional[str]
+) -> WrittenReport:
+    """Write the page of a log; raise KdbgError if one cannot be read or the other not be written."""
+    from .analyze_command import symbolic
+    from .dossier_log import dossier_of_log
+
+    path = output or DEFAULT
+    require_writable(path)
+    dossier = dossier_of_log(log, symbolic(session, symbols), session.progress)
+    return write_report(replace(dossier, title=safe_text(title, _TITLE)) if title else dossier, path)
+
+
 def write_report(dossier: Dossier, path: str) -> WrittenReport:
     """Write the page of a dossier, in place of a file that is there already."""
     text = page(dossier).encode()
     write_whole(path, text)
     found = dossier.findings
-    summary = found[0].summary if found else "nothing found that explains the stop"
+    what = "log" if dossier.origin.is_log else "stop"
+    summary = found[0].summary if found else f"nothing found that explains the {what}"
     return WrittenReport(
         safe_text(os.path.abspath(path), 4096), Size(len(text)), summary, Count(len(found)), dossier.problems
     )

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     "analyze",
     "Analyze logs: who damaged what, which copy faulted, which crash this is, and on what evidence",
     arguments=(
-        Argument("logs", "files (also gzip, xz, zstd), directories, patterns, or `-`", "file", required=True, many=True),
-        Argument("--symbols", "an ELF file for names, ELF=BIAS if it was not loaded where it was linked to; again and "
-                 "again for several", "file", many=True),
+        Argument("logs", "files (also gzip, xz, zstd), directories, patterns, `-`", "file", required=True, many=True),
+        Argument("--symbols", "an ELF file for names, ELF=BIAS if it was moved; may be given several times", "file",
+                 many=True),
     ),
     examples=(
         Example("kdbg analyze serial.log", "inside GDB the loaded files give names, unless --symbols does"),

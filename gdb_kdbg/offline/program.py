@@ -13,7 +13,7 @@ from ..registry import SETTINGS, Argument, Command, commands
 from ..render.json import error_to_json, to_json
 from ..render.stream import COLOURS, Stream, stream_to_json, stream_to_text
 from ..render.table import Style, plain, to_text
-from .session import OfflineSession
+from .session import OfflineSession, log_among
 
 _COLOURS = {"corrupted": "31;1", "intact": "32", "unset": "33", "unknown": "33"}
 
@@ -56,6 +56,8 @@ def _parse(
         options.files = []
         return options
     options.files = [*options.files, *files]
+    if any(argument.kind == "log" for argument in known[options.command].arguments):
+        options.log, options.files = log_among(options.files)
     if hasattr(options, "routine"):
         # Files come before the routine in them.
         words = [options.routine, *options.files]

@@ -126,6 +126,14 @@ def _is_core(path: str) -> bool:
     return head[:4] == b"\x7fELF" and head[16:18] == b"\4\0"
 
 
+def log_among(files: Sequence[str]) -> tuple[Optional[str], list[str]]:
+    """Return the file that is no ELF file, if there is one, and the others."""
+    from ..log_files import is_elf
+
+    log = next((path for path in files if os.path.isfile(path) and not is_elf(path)), None)
+    return log, [path for path in files if path != log]
+
+
 def _split(text: str) -> tuple[str, str, str]:
     for sign in "+-":
         base, found, offset = text.partition(sign)

@@ -90,8 +90,8 @@ def _backtrace(frames: Sequence[FrameNote]) -> Optional[Markup]:
     if not frames:
         return None
     rows = (
-        tag("tr", tag("td", frame.level), tag("td", code(f"{frame.pc:#x}")), tag("td", code(frame.function)),
-            tag("td", text(place(frame.file, frame.line))), tag("td", frame.note))
+        tag("tr", tag("td", frame.level), tag("td", code(f"{frame.pc:#x}") if frame.pc else ""),
+            tag("td", code(frame.function)), tag("td", text(place(frame.file, frame.line))), tag("td", frame.note))
         for frame in frames
     )  # fmt: skip
     shown = table(
@@ -128,7 +128,8 @@ def _excerpt(excerpt: Excerpt) -> Markup:
 
 
 def _target(dossier: Dossier) -> Markup:
-    pairs = [("Kind", dossier.origin.kind), ("Stopped at", dossier.stop), ("Process", dossier.process),
+    where = "Read" if dossier.origin.is_log else "Stopped at"
+    pairs = [("Kind", dossier.origin.kind), (where, dossier.stop), ("Process", dossier.process),
              ("System call", dossier.system_call), *dossier.origin.facts]  # fmt: skip
     shown = (tag("div", tag("dt", label), tag("dd", text(value, _LINE))) for label, value in pairs if value)
     return folded("What was looked at", "", tag("dl", *shown, class_="target"))

@@ -35,10 +35,18 @@ def _nothing(dossier: Dossier) -> Markup:
     return tag(
         "section",
         tag("p", tag("span", "No finding", class_="badge"), class_="badges"),
-        tag("h1", "No rule of kdbg explains this stop", id="verdict-title"),
-        tag("p", text(f"Stopped at {dossier.stop}.", _SENTENCE), class_="lead"),
+        tag("h1", f"No rule of kdbg explains this {_what(dossier)}", id="verdict-title"),
+        tag("p", text(_where(dossier), _SENTENCE), class_="lead"),
         id="verdict", class_="calm", aria_labelledby="verdict-title",
     )  # fmt: skip
+
+
+def _what(dossier: Dossier) -> str:
+    return "log" if dossier.origin.is_log else "stop"
+
+
+def _where(dossier: Dossier) -> str:
+    return dossier.stop if dossier.origin.is_log else f"Stopped at {dossier.stop}."
 
 
 # Sentences that begin with one of these do not begin with a name, whose case means something.

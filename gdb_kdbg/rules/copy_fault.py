@@ -78,11 +78,12 @@ def fault_finding(scene: Scene, fault: CopyFault, told: CopyPlace, confidence: s
     """Tell a copy fault, whoever recorded it."""
     routine, phase, tag = told
     record = _record(scene, fault)
-    facts = _facts(scene, fault, routine, phase, tag, record)
+    facts = _facts(scene, fault, told, record)
     done = fault.size - fault.remaining
     side = "destination" if fault.destination <= fault.fault_address < fault.destination + fault.size else "source"
     summary = (
-        f"copy fault in the {phase or 'unknown'} phase of {routine or 'the copy routine'}: {fault.fault_address:#x} ({side}) is not mapped; "
+        f"copy fault in the {phase or 'unknown'} phase of {routine or 'the copy routine'}: "
+        f"{fault.fault_address:#x} ({side}) is not mapped; "
         f"{done} of {fault.size} bytes were copied{f', {tag}' if tag else ''}"
     )
     place = scene.target.location(fault.instruction)
@@ -94,9 +95,8 @@ def fault_finding(scene: Scene, fault: CopyFault, told: CopyPlace, confidence: s
     return Finding(summary, RULE, confidence, tuple(evidence), (f"kdbg ring --around {fault.destination:#x}",), facts)
 
 
-def _facts(
-    scene: Scene, fault: CopyFault, routine: Optional[str], phase: Optional[str], tag: Optional[str], record: Optional[RingRecord]
-) -> Facts:
+def _facts(scene: Scene, fault: CopyFault, told: CopyPlace, record: Optional[RingRecord]) -> Facts:
+    routine, phase, tag = told
     process = scene.process
     mine = process is not None and process.pid & 0xFFFF == fault.process
     return Facts(
