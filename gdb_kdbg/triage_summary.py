@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
-from collections import deque
-from typing import Deque, Iterable, Iterator, NamedTuple, Optional, Sequence, Tuple
+import re
+from typing import TYPE_CHECKING, Iterator, NamedTuple, Optional, Sequence, Tuple
 
-from .console_time import console_time
-from .errors import BadFile, KdbgError
+from .errors import KdbgError
 from .kernel_log import crashes_in_blocks
 from .kernel_log_frames import plain
 from .kernel_log_guilty import dispatches, never_guilty
 from .kernel_log_records import Crash, Frame
+from .triage_text import LogText, date_of
 from .units import safe_text, shown
+
+if TYPE_CHECKING:
+    from .finding import Finding
 
 # As a kernel's own clock starts at 0, only a console that writes dates tells when a crash was.
 FROM_LOG, FROM_FILE = "log", "file"
 BINARY = "binary, no text of a console"
 _FRAMES, _NAME, _REASON = 4, 160, 300
-# A line longer than this is cut in two: no console writes one.
-_LONGEST_LINE = 1 << 20
-# A crash is told some lines after its head; this many blocks are kept to look at that line again.
-_KEPT_BLOCKS = 8
-_TEXT = bytes(range(0x20, 0x7F)) + b"\t\n\v\f\r\b\x07\x1b"
-_TEXT_AT_LEAST = 0.7
-# 1990: no kernel runs for so many seconds. The year 10000.
-_EARLIEST, _LATEST = 631152000.0, 253402300800.0
+_NUMBER = re.compile(r"0x[0-9a-f]+|\b\d+\b")
 
 
 class Log(NamedTuple):
@@ -101,18 +96,38 @@ def _local(log: Log) -> Iterator[str]:
 
 
 def _read(log: Log, path: str) -> Summary:
-    from .log_source import open_log
-
-    text = _Text(open_log(path))
+    text = LogText(path)
     crash = next(crashes_in_blocks(text), None)
     if crash is None and text.is_binary:
         return _problem(log, BINARY)
+    key, line = (key_of(crash), int(crash.first_line)) if crash else (None, 0)
+    if crash is None and text.has_events:
+        key, line = _in_events(path)
     damage = _reason(text.damage, path, log.name)
-    if crash is None:
-        return Summary(log.name, log.size, log.modified / 1e9, FROM_FILE, None, damage)
-    written = _date(text.line(crash.first_line))
+    written = date_of(text.line(line)) if key else None
     seen, by = (log.modified / 1e9, FROM_FILE) if written is None else (written, FROM_LOG)
-    return Summary(log.name, log.size, seen, by, key_of(crash), damage)
+    return Summary(log.name, log.size, seen, by, key, damage)
+
+
+# A kernel without oops texts tells of its end in events; the log is read again for them, with all that analysing takes.
+def _in_events(path: str) -> Tuple[Optional[CrashKey], int]:
+    from .analysis import read_log
+    from .log_files import open_named
+    from .log_story import GUARD, PANIC
+    from .log_symbols import Symbolic
+
+    stories = read_log(path, lambda: open_named(path), Symbolic()).stories
+    story = next((story for story in stories if story.gravity in (GUARD, PANIC)), None)
+    return (key_of_finding(story.finding), min(story.lines, default=0)) if story else (None, 0)
+
+
+def key_of_finding(finding: Finding) -> CrashKey:
+    """Return what a finding on events is grouped by: its rule, and who is at fault if that is known by name."""
+    facts = finding.facts
+    at_fault = {"routine at fault": facts.routine, "caller at fault": facts.caller}
+    guilty = at_fault.get(facts.verdict or "", facts.function if facts.verdict is None else None) or ""
+    title = _NUMBER.sub("N", finding.summary)[:_NAME]
+    return CrashKey(finding.rule, shown(guilty.split("+")[0].strip("<>"))[:_NAME], title, ())
 
 
 def key_of(crash: Crash) -> CrashKey:
@@ -132,72 +147,3 @@ def _top(stack: Sequence[Frame], guilty: str) -> Iterator[str]:
             return
         if not number or name != found[number - 1]:
             yield name
-
-
-class _Text:
-    """A log as blocks of whole lines; damage ends it early and is kept, so that what stands before it counts."""
-
-    def __init__(self, pieces: Iterable[bytes]) -> None:
-        self.damage = ""
-        self.is_binary = False
-        self._pieces = pieces
-        self._kept: Deque[Tuple[int, str]] = deque(maxlen=_KEPT_BLOCKS)
-        self._lines = 1
-
-    def __iter__(self) -> Iterator[str]:
-        for block in self._blocks():
-            text = block.replace(b"\r\n", b"\n").decode("utf-8", "backslashreplace")
-            self._kept.append((self._lines, text))
-            self._lines += text.count("\n") or 1
-            yield text
-
-    def line(self, number: int) -> str:
-        """Return a line by its number, if its block is still kept; else nothing."""
-        for first, text in reversed(self._kept):
-            if first <= number:
-                lines = text.split("\n", number - first + 1)
-                return lines[number - first] if number - first < len(lines) else ""
-        return ""
-
-    def _blocks(self) -> Iterator[bytes]:
-        rest, is_first = b"", True
-        for piece in self._whole():
-            if is_first and _is_binary(piece):
-                self.is_binary = True
-                return
-            is_first = False
-            end = piece.rfind(b"\n") + 1
-            if end or len(rest) > _LONGEST_LINE:
-                end = end or len(piece)
-                yield rest + piece[:end]
-                rest = piece[end:]
-            else:
-                rest += piece
-        if rest:
-            yield rest
-
-    def _whole(self) -> Iterator[bytes]:
-        try:
-            yield from self._pieces
-        except BadFile as error:
-            self.damage = str(error)
-
-
-# Files cut by a power failure are full of zeros in places: they count neither way.
-def _is_binary(piece: bytes) -> bool:
-    if piece.startswith(b"\x7fELF"):
-        return True
-    sample = piece[: 1 << 16].replace(b"\0", b"")
-    strange = sample.translate(None, _TEXT)
-    letters = len("".join(filter(str.isprintable, strange.decode("utf-8", "ignore"))).encode())
-    return len(strange) - letters > (1 - _TEXT_AT_LEAST) * len(sample) or not sample
-
-
-def _date(line: str) -> Optional[float]:
-    time = console_time(line)[0]
-    if time is None and line.startswith("["):
-        # dmesg -T
-        with contextlib.suppress(ValueError):
-            stamp = datetime.datetime.strptime(line[1:25], "%a %b %d %H:%M:%S %Y")
-            time = stamp.replace(tzinfo=datetime.timezone.utc).timestamp()
-    return time if time is not None and _EARLIEST < time < _LATEST else None

@@ -134,6 +134,44 @@ def test_names_from_a_log_are_fit_for_a_terminal(tmp_path: pathlib.Path) -> None
     assert "\x1b" not in to_text(report) and "\\u001b" not in to_json("triage", report)
 
 
+PANIC = (
+    'DBG {"type":"panic","message":"index %d out of bounds","backtrace":['
+    '{"addr":0xffff800000101000,"sym":"kernel::tty::resize","off":0x12}]}\n'
+)
+CHECK = (
+    'DBG {"type":"canary_check","pid":3,"fsbase":0xa000,"expected":0x1100,"found":%s,"corrupted":%s,'
+    '"when":"post_syscall","syscall":"ioctl"}\n'
+)
+
+
+def test_a_kernel_that_tells_of_its_panic_in_an_event_is_grouped_too(tmp_path: pathlib.Path) -> None:
+    logs = [log_of(tmp_path, b"boot\n" + (PANIC % number).encode(), f"{number}.log") for number in range(3)]
+    report = report_of(Tally(map(summary_of, logs)))
+    assert [(group.crashes, group.type, group.guilty) for group in report.groups] == [
+        (3, "panic", "kernel::tty::resize")
+    ]
+
+
+def test_a_changed_guard_is_a_crash_and_an_intact_one_is_none(tmp_path: pathlib.Path) -> None:
+    intact = log_of(tmp_path, (CHECK % ("0x1100", "false")).encode(), "intact.log")
+    changed = log_of(tmp_path, (CHECK % ("0x1100", "false") + CHECK % ("0x77", "true")).encode(), "changed.log")
+    report = report_of(Tally(map(summary_of, (intact, changed))))
+    assert (report.crashes, report.quiet, report.groups[0].exemplars) == (1, 1, (changed.name,))
+    assert "0x" not in report.groups[0].title
+
+
+def test_what_an_event_quotes_is_no_crash_of_this_kernel(tmp_path: pathlib.Path) -> None:
+    line = 'DBG {"type":"process_exec","pid":3,"argv0":"BUG: KASAN: slab-out-of-bounds in f+0x1/0x2","entry":0x4000}\n'
+    assert summary_of(log_of(tmp_path, line.encode())).crash is None
+
+
+def test_the_crash_dump_of_an_earlier_boot_is_a_log(tmp_path: pathlib.Path) -> None:
+    text = crash_text()
+    head = (0xDEADBEEE).to_bytes(4, "little") + len(text).to_bytes(4, "little")
+    found = summary_of(log_of(tmp_path, head + text)).crash
+    assert found and found.guilty == "quux_open"
+
+
 # --- tallies ---
 
 WORDS = st.sampled_from(["f", "g", ""])
