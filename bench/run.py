@@ -22,6 +22,7 @@ _PARTS = {
     "check-copy": "Copy routines; the baseline is starting Python with the emulator, for rates empty calls in it",
     "page": "The page of a report; the baseline is one of ten copies",
     "logs": "Events of a log, processor time; the baseline is named behind the semicolon",
+    "triage": "Many logs grouped; the baseline is a bare pool of processes over the same function",
     "guest": "System calls of the guest; the baseline is a kernel without the probe",
 }
 

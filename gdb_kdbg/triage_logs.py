@@ -32,7 +32,7 @@ def logs_of(places: Sequence[str], but: Sequence[str] = ()) -> Sequence[Log]:
     excluded = {os.path.realpath(path) for path in but}
     for place in places:
         logs = list(_at(place))
-        if not logs:
+        if not logs or (len(places) == 1 and not os.path.lexists(place) and logs[0].problem):
             raise KdbgError(f"no logs at {shown(place)}")
         found.update((log.name, log) for log in logs)
     if excluded:

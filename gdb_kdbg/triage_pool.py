@@ -19,7 +19,7 @@ from .triage_summary import Log
 from .triage_work import Part, lost, work
 
 # How long is waited for an answer before whoever asks gets a chance to say something.
-_TICK = 1.0
+_TICK, _ENDING = 1.0, 5.0
 
 
 def read_serially(batches: Iterable[Sequence[Log]], keep: bool) -> Iterator[Optional[Part]]:
@@ -108,9 +108,10 @@ class _Worker:
     def end(self) -> str:
         """End the process; return how it ended."""
         self._process.terminate()
-        self._process.join()
+        # One that waits for a disk which does not answer cannot be ended.
+        self._process.join(_ENDING)
         self.connection.close()
-        code = self._process.exitcode
+        code = self._process.exitcode or 0
         return f"signal {-code}" if code < 0 else f"status {code}"
 
 
