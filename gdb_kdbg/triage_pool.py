@@ -115,12 +115,11 @@ class _Worker:
         return f"signal {-code}" if code < 0 else f"status {code}"
 
 
-# Ctrl-C reaches all processes of a terminal; this one is ended by the one that started it.
+# Ctrl-C reaches all processes of a terminal; this one is ended by the one that started it, or when that is gone, which
+# the connection does not tell: a forked process holds the other end of it, too.
 def _serve(connection: Connection, keep: bool) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    while True:
-        try:
-            batch = connection.recv()
-        except EOFError:
-            return
-        connection.send(work(batch, keep))
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    while connection in wait([connection, parent.sentinel]) and parent.is_alive():
+        connection.send(work(connection.recv(), keep))

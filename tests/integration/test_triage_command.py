@@ -127,7 +127,7 @@ def test_ctrl_c_tells_and_keeps_what_was_read_and_ends_all_processes(tmp_path: p
         terminal.type(INTERRUPT)
         shown = terminal.wait_for_end()
     assert "interrupted: " in shown and "Traceback" not in shown
-    assert len(children) == 2 and not any(os.path.exists(f"/proc/{child}") for child in children)
+    assert len(children) == 2 and not any(is_running(pathlib.Path("/proc", child)) for child in children)
     kept = set(json.loads(state.read_text())["logs"])
     assert 0 < len(kept) < 2000
     for path in directory.iterdir():
@@ -148,6 +148,27 @@ def test_a_reader_that_is_killed_costs_no_result(tmp_path: pathlib.Path) -> None
     os.kill(int(children.read_text().split()[0]), signal.SIGKILL)
     output = process.communicate(timeout=support.DEADLINE)[0]
     assert json.loads(output)["data"]["crashes"] == 90
+
+
+def test_readers_end_when_the_program_is_killed(tmp_path: pathlib.Path) -> None:
+    directory = tmp_path / "logs"
+    directory.mkdir()
+    oops.write_logs(directory, 300, before=2000)
+    process = subprocess.Popen([*PROGRAM, str(directory), "--jobs", "2"], stdout=subprocess.DEVNULL, cwd=support.ROOT)
+    children = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    support.wait_until(lambda: len(children.read_text().split()) == 2, "no processes were started")
+    readers = [pathlib.Path("/proc", child) for child in children.read_text().split()]
+    process.kill()
+    process.wait()
+    support.wait_until(lambda: not any(map(is_running, readers)), "they went on")
+
+
+# Where nobody waits for orphans, what is left of them stays.
+def is_running(process: pathlib.Path) -> bool:
+    try:
+        return ") Z " not in (process / "stat").read_text()
+    except OSError:
+        return False
 
 
 def test_inside_gdb_one_process_reads(logs: pathlib.Path, expected: Dict[str, Any]) -> None:
