@@ -73,27 +73,26 @@ def _results(distributed: Any, client: Any, batches: Iterable[Sequence[Log]], ke
     give(itertools.islice(waiting, max(4, _AHEAD * sum(client.nthreads().values()))))
     for future in futures:
         batch = given.pop(future.key)
-        if future.status == "finished":
-            yield future.result()
-        elif len(batch) > 1 and _is_death(future.exception()):
+        part = _result(batch, future, keep)
+        if part is None:
             give([log] for log in batch)
         else:
-            yield _failed(batch, future, keep)
+            yield part
         future.release()
         give(itertools.islice(waiting, 1))
 
 
-# A worker that was killed is a log's doing; everything else is a cluster that cannot do this work.
-def _failed(batch: Sequence[Log], future: Any, keep: bool) -> Part:
-    error = future.exception() if future.status == "error" else None
-    if not _is_death(error):
-        raise KdbgError(f"the Dask cluster cannot read logs (its workers need the same kdbg): {_reason(error)}")
-    return lost(batch[0], "the Dask worker that read it was ended", keep)
+# A result that went with its worker is computed anew meanwhile. A worker that was killed is a log's doing (None: of a
+# batch with several); everything else is a cluster that cannot do this work.
+def _result(batch: Sequence[Log], future: Any, keep: bool) -> Optional[Part]:
+    try:
+        return future.result()  # type: ignore[no-any-return]
+    except Exception as error:
+        if type(error).__name__ != "KilledWorker":
+            reason = f"the Dask cluster cannot read logs (its workers need the same kdbg): {_reason(error)}"
+            raise KdbgError(reason) from None
+    return None if len(batch) > 1 else lost(batch[0], "the Dask worker that read it was ended", keep)
 
 
-def _is_death(error: Optional[BaseException]) -> bool:
-    return type(error).__name__ == "KilledWorker"
-
-
-def _reason(error: Optional[BaseException]) -> str:
+def _reason(error: BaseException) -> str:
     return safe_text(" ".join(str(error).split()) or type(error).__name__, _REASON)
