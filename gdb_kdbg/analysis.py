@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass, field, replace
 from typing import Any, Callable, Dict, Iterable, Iterator, Mapping, NamedTuple, Optional, Sequence
 
@@ -16,7 +17,7 @@ from .log_files import Opened
 from .log_story import Story
 from .log_symbols import Symbolic
 from .log_watch import LogWatch
-from .units import Count, Size
+from .units import Count, Size, safe_text
 
 # Crashes of one log that are told in full; a kernel that warns all day writes the same a thousand times.
 CRASHES = 200
@@ -24,6 +25,8 @@ _IN_JSON: Dict[str, Any] = {"text": False}
 # The text of an event is no oops text, whatever its members say.
 _EVENT = re.compile(rb"^DBG \{[^\n]*", re.MULTILINE)
 _LONGEST = 1 << 20
+# A kernel has some twenty types of events; a file that has more than these is not one's.
+_TYPES, _OTHERS = 64, "others"
 
 
 @dataclass(frozen=True)
@@ -145,7 +148,8 @@ class _Reading:
         account = self._parser.account()
         stories, problems = self._watch.finish()
         made = Analysis(
-            source, kind, account.size, account.lines, self._counts(account), tuple(story.finding for story in stories),
+            source, kind, account.size, account.lines, self._counts(account),
+            tuple(_typed(story.finding, source) for story in stories),
             tuple(map(log_crash, self._crashes)), Count(self._left_out),
             tuple(tuple(map(Count, story.lines)) for story in stories), (*problems, *account.problems),
         )  # fmt: skip
@@ -177,11 +181,16 @@ class _Reading:
         if events:
             types = self._types
             for event in events:
-                types[event.type] = types.get(event.type, 0) + 1
+                kind = event.type
+                if kind in types or len(types) < _TYPES:
+                    types[kind] = types.get(kind, 0) + 1
+                else:
+                    types[_OTHERS] = types.get(_OTHERS, 0) + 1
             self._watch.take(events)
 
     def _counts(self, account: Account) -> EventCounts:
-        by_type = {name: Count(count) for name, count in sorted(self._types.items(), key=lambda item: -item[1])[:64]}
+        ranked = sorted(self._types.items(), key=lambda item: -item[1])
+        by_type = {safe_text(name): Count(count) for name, count in ranked}
         return EventCounts(
             account.events, by_type, account.repaired, account.partial, account.unreadable, account.missing,
             account.restarts,
@@ -194,6 +203,12 @@ def _text(block: bytes) -> str:
     if b"\r" in block:
         block = block.replace(b"\r\n", b"\n")
     return block.decode("utf-8", "backslashreplace")
+
+
+# What to type names the log.
+def _typed(finding: Finding, source: str) -> Finding:
+    name = shlex.quote(source) if source.isprintable() else "LOG"
+    return replace(finding, next=tuple(line.replace(" LOG ", f" {name} ") for line in finding.next))
 
 
 def log_crash(crash: Crash) -> LogCrash:

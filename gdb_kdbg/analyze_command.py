@@ -28,7 +28,7 @@ class AnalysisStream:
         self._session = session
         self._words = words
         self._symbols = symbols
-        self._progress = _Progress(session)
+        self._progress = Progress(session)
         self._found = self._unread = self._logs = 0
         self.rows = self._rows()
 
@@ -63,7 +63,7 @@ class AnalysisStream:
         return read_log(name, opening, self._symbols, self._progress.tick).analysis
 
 
-class _Progress:
+class Progress:
     """Tells how far a long analysis is."""
 
     def __init__(self, session: Session) -> None:
@@ -73,10 +73,12 @@ class _Progress:
         self._name = ""
 
     def begin(self, name: str) -> None:
+        """Take note of the next log."""
         self._logs += 1
         self._name = name
 
     def tick(self, size: int) -> None:
+        """Take note of bytes that were read."""
         self._size += size
         now = time.monotonic()
         if now >= self._next:

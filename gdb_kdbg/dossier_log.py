@@ -38,17 +38,17 @@ _WORD = Size(8)
 _FINDINGS, _FRAMES = 32, 64
 
 
-def dossier_of_log(path: str, symbols: Symbolic, progress: Callable[[str], object]) -> Dossier:
+def dossier_of_log(path: str, symbols: Symbolic, tick: Callable[[int], object]) -> Dossier:
     """Read a log and collect what the page shows of it; raise BadFile if it cannot be read at all."""
-    reading = read_log(path, lambda: open_named(path), symbols, copies=COPIES_LIMIT)
+    reading = read_log(path, lambda: open_named(path), symbols, tick, COPIES_LIMIT)
     analysis = reading.analysis
     if not analysis.kind:
         raise BadFile(analysis.problems[0] if analysis.problems else f"{shown(path)} cannot be read")
-    progress("reading the lines that were found again")
-    return _dossier(reading, symbols, lambda: open_named(path).pieces)
+    return dossier_of_reading(reading, symbols, lambda: open_named(path).pieces)
 
 
-def _dossier(reading: LogReading, symbols: Symbolic, again: Callable[[], Iterator[bytes]]) -> Dossier:
+def dossier_of_reading(reading: LogReading, symbols: Symbolic, again: Callable[[], Iterator[bytes]]) -> Dossier:
+    """Make the dossier of a log that was read; `again` opens it once more, for its lines."""
     analysis, best = reading.analysis, reading.stories[0] if reading.stories else None
     findings = (*analysis.findings, *map(crash_finding, analysis.crashes))[:_FINDINGS]
     copies = _copies(reading, best, symbols)

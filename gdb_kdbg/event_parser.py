@@ -109,15 +109,14 @@ class EventParser:
         line, offset = self._tally.lines + 1, self._tally.size
         lines = block.split(b"\n")
         rows, events, damaged = self._undamaged(lines, line, offset)
-        # Every event has its mark and its end, and nothing else has: no other line is of interest.
-        is_plain = block.count(b"DBG") == len(rows) == block.count(b"}\n") + block.count(b"}\r\n")
+        is_plain = not damaged and _has_only(len(rows), block)
         if not is_plain:
             some, more = self._odd(lines, line, offset)
             events += some
             damaged += more
         if damaged or self._repairer.is_waiting:
             events += self._repairer.block(block, line, offset, damaged)
-        if not is_plain or damaged:
+        if not is_plain:
             events.sort(key=_place)
         self._tally.lines += len(lines) - 1
         self._tally.size += len(block)
@@ -166,6 +165,12 @@ def _no_collection() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
+
+
+# If every event has its mark, its start and its end, and nothing else has, no other line is of interest.
+def _has_only(events: int, block: bytes) -> bool:
+    ends = block.count(b"}\n") + block.count(b"}\r\n")
+    return ends == events == block.count(b"DBG") == block.count(b'{"type":')
 
 
 def _parts(block: bytes) -> Iterator[bytes]:

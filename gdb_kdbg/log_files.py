@@ -22,7 +22,7 @@ _HEAD = 8
 _LOOKED_AT = 4096
 # Control characters that no console prints but for line ends, tabs, bells, backspaces and escape sequences.
 _STRANGE = bytes(set(range(32)) - set(b"\0\a\b\t\n\v\f\r\x1b")) + b"\x7f"
-_BINARY = 0.1
+_STRANGE_SHARE, _UNDECODABLE_SHARE, _ZERO_SHARE = 0.05, 0.3, 0.25
 _KINDS = ((b"\x7fELF", "an ELF file: name it with --symbols"), (b"!<arch>\n", "an archive"), (b"PK\3\4", "an archive"))
 
 
@@ -82,12 +82,13 @@ def opened(pieces: Iterable[bytes], name: str) -> Opened:
     return Opened(EVENTS if is_events else SERIAL, itertools.chain((first,), rest) if first else iter(()))
 
 
+# A noisy line puts bytes of any kind between lines of text; a binary file has little else.
 def _is_binary(start: bytes) -> bool:
-    return len(start) - len(start.translate(None, _STRANGE)) > _BINARY * len(start) or _is_mostly_zero(start)
-
-
-def _is_mostly_zero(start: bytes) -> bool:
-    return start.count(0) * 4 > len(start)
+    size = len(start)
+    strange = size - len(start.translate(None, _STRANGE))
+    undecodable = start.decode("utf-8", "replace").count("\ufffd")
+    shares = ((strange, _STRANGE_SHARE), (undecodable, _UNDECODABLE_SHARE), (start.count(0), _ZERO_SHARE))
+    return any(count > share * size for count, share in shares)
 
 
 # A length beyond the file is that of a dump that was cut; behind the text another dump may follow.

@@ -69,9 +69,10 @@ class Leaks:
         found, expected = event.number("found"), event.number("expected")
         if found is None or expected is None:
             return
-        pairs = zip(found.to_bytes(9, "little")[:_WORD], expected.to_bytes(9, "little")[:_WORD])
+        found &= ADDRESS_MASK
+        pairs = zip(found.to_bytes(_WORD, "little"), (expected & ADDRESS_MASK).to_bytes(_WORD, "little"))
         if all(one != other for one, other in pairs):
-            self._seen(event, found & ADDRESS_MASK, "the word over the stack guard", None, LIKELY)
+            self._seen(event, found, "the word over the stack guard", None, LIKELY)
 
     def _report(self, event: Event) -> None:
         registers, ip = event.fields.get("regs"), event.number("ip")

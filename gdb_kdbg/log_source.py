@@ -71,24 +71,9 @@ def _decompressed(file: FileIO, path: str, is_xz: bool) -> Iterator[bytes]:
 
     unpack: Callable[[FileIO], IO[bytes]] = lzma.open if is_xz else gzip.open  # type: ignore[assignment]
     with file, _unpacking(path, lzma.LZMAError), unpack(file) as opened:
-        yield from _gathered(opened, lzma.LZMAError)
-
-
-# One read of a whole piece would lose what stands in it before the damage.
-def _gathered(opened: Any, *errors: Any) -> Iterator[bytes]:
-    pending = bytearray()
-    try:
-        while part := opened.read1(PIECE):
-            pending += part
-            if len(pending) >= PIECE:
-                yield bytes(pending)
-                pending.clear()
-    except (EOFError, OSError, zlib.error, *errors):
-        if pending:
-            yield bytes(pending)
-        raise
-    if pending:
-        yield bytes(pending)
+        # What is whole of a file that ends too soon is given before it is said that it does.
+        while piece := opened.read1(PIECE):  # type: ignore[attr-defined]
+            yield piece
 
 
 @contextlib.contextmanager

@@ -239,11 +239,14 @@ def candidates(command: Command, typed_words: Sequence[str], objfiles: Sequence[
 
 
 def asks_for_file(command: Command, text: str) -> bool:
-    """Tell whether the word being typed is a file: the value of an option that takes one."""
+    """Tell whether the word being typed is a file: the value of an option that takes one, or a bare word."""
     words = text.split()
-    before = words[:-1] if text[-1:].strip() else words
-    files = (argument for argument in command.arguments if argument.is_option and argument.kind == "file")
-    return bool(before) and any(before[-1] in (argument.name, argument.short) for argument in files)
+    before, typed = (words[:-1], words[-1]) if text[-1:].strip() else (words, "")
+    last = before[-1] if before else ""
+    for argument in command.arguments:
+        if argument.is_option and last in (argument.name, argument.short):
+            return argument.kind == "file"
+    return not typed.startswith("-") and any(a.kind in ("file", "log") for a in command.arguments if not a.is_option)
 
 
 def complete(command: Command, text: str, word: Optional[str], objfiles: Sequence[str] = ()) -> Optional[Sequence[str]]:

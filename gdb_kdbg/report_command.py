@@ -12,7 +12,7 @@ from .dossier_scene import dossier_of
 from .errors import KdbgError
 from .page.document import page
 from .session import Session
-from .units import Count, Size, safe_text
+from .units import Count, Size, safe_text, shown
 
 DEFAULT = "kdbg-report.html"
 _TITLE = 200
@@ -41,12 +41,14 @@ def report_log(
     session: Session, log: str, symbols: Sequence[str], output: Optional[str], title: Optional[str]
 ) -> WrittenReport:
     """Write the page of a log; raise KdbgError if one cannot be read or the other not be written."""
-    from .analyze_command import symbolic
+    from .analyze_command import Progress, symbolic
     from .dossier_log import dossier_of_log
 
     path = output or DEFAULT
     require_writable(path)
-    dossier = dossier_of_log(log, symbolic(session, symbols), session.progress)
+    progress = Progress(session)
+    progress.begin(shown(log))
+    dossier = dossier_of_log(log, symbolic(session, symbols), progress.tick)
     return write_report(replace(dossier, title=safe_text(title, _TITLE)) if title else dossier, path)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from typing import Iterator, Optional, Sequence
@@ -23,6 +24,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     known = {command.name: command for command in commands() if not command.live}
     options = _parse(_parser(known), arguments, known)
     status: list[int] = []
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of the target may have more letters than the locale
     try:
         for chunk in _run(known[options.command], options, status):
             sys.stdout.write(chunk)

@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Mapping, NoReturn, Optional, Sequence
 
-from ..errors import KdbgError, NotSupported, SymbolNotFound, TargetUnavailable
+from ..errors import BadFile, KdbgError, NotSupported, SymbolNotFound, TargetUnavailable
 from ..ranges import Range
 from ..registry import SETTINGS
 from ..session import Guards
@@ -47,7 +47,10 @@ class OfflineSession:
     def loaded_symbols(self) -> Optional[Symbols]:
         if self._target is None and not self._files:
             return None
-        return Symbols(tuple(self.files_target().objfiles()))
+        symbols = Symbols(tuple(self.files_target().objfiles()))
+        if symbols.problems and self._target is None:
+            raise BadFile(f"{symbols.problems[0]} (files behind the first are for symbols)")
+        return symbols
 
     def standard_input(self) -> int:
         return sys.stdin.fileno()
@@ -127,10 +130,13 @@ def _is_core(path: str) -> bool:
 
 
 def log_among(files: Sequence[str]) -> tuple[Optional[str], list[str]]:
-    """Return the file that is no ELF file, if there is one, and the others."""
+    """Return the file that is no ELF file, if there is one, and the others. One that is missing is taken for a log if
+    nothing else is named that could be looked at."""
     from ..log_files import is_elf
 
-    log = next((path for path in files if os.path.isfile(path) and not is_elf(path)), None)
+    others = [path for path in files if not is_elf(path)]
+    there = [path for path in others if os.path.exists(path)]
+    log = next(iter(there or (others if len(others) == len(files) else ())), None)
     return log, [path for path in files if path != log]
 
 

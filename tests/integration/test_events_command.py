@@ -106,6 +106,7 @@ def test_standard_input(log: pathlib.Path) -> None:
     [
         (["nowhere.log"], "cannot open nowhere.log: No such file or directory"),
         (["."], ". is a directory"),
+        (["README.md", "setup.cfg"], "setup.cfg is not an ELF file"),
         (["unix:nowhere"], "cannot connect to unix:nowhere: No such file or directory"),
         (["localhost:99999"], "cannot connect to localhost:99999"),
         (["--since", "yesterday", "README.md"], "no time: 'yesterday'"),

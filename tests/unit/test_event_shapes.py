@@ -390,6 +390,22 @@ def test_numbers_of_damaged_lines_are_not_missing() -> None:
     assert (account.events, account.missing, account.partial) == (4, 0, 1)
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (b"DBG " + COPY[:40], COPY),
+        (b"DBG " + COPY[:40], b"G " + COPY),
+        (b"DBG " + FORK + b"  ", COPY),
+        (b"DBG " + FORK + b"  ", b"G " + COPY),
+        (b"DBG " + FORK + b"\x1b[0m", b"[ 1.0] " + COPY),
+    ],
+)
+def test_a_line_that_lacks_an_end_does_not_hide_one_that_lacks_its_mark(first: bytes, second: bytes) -> None:
+    events, _ = read(BEFORE + first + b"\n" + BEHIND + second + b"\n" + BEHIND)
+    assert len(events) == 5
+    assert IS_COPY in [event.fields for event in events]
+
+
 def test_a_line_without_end_takes_no_memory_and_hides_nothing_behind_it() -> None:
     parser = EventParser()
     for _ in range(300):
