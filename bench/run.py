@@ -24,6 +24,7 @@ _PARTS = {
     "oops-text": "Crashes in the text of a console, processor time; the baseline is grep",
     "events": "Events of a log, processor time; the baseline is named behind the semicolon",
     "analyze": "The analysis of a log, processor time; the baseline is named behind the semicolon",
+    "triage": "Many logs grouped; the baseline is a bare pool of processes over the same function",
     "overlap": "Catching overlapping copies; the baseline is the bare program",
     "guest": "System calls of the guest; the baseline is a kernel without the probe",
     "uml": "A user-mode Linux kernel on one processor; the baseline is the same kernel with nothing attached",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 MODULES = (
     "status", "connect", "ring", "canary", "watch", "got", "reloc", "symbol", "vtable", "check_copy", "overlap",
-    "events", "analyze", "why", "report",
+    "events", "analyze", "triage", "why", "report",
 )  # fmt: skip
 
 

@@ -62,6 +62,10 @@ class Session(Protocol):
         """The descriptor of standard input, or raise NotSupported where that is not for commands."""
         ...
 
+    def processes(self) -> int:
+        """How many processes a command may read files with: 1 inside GDB, which must not be forked."""
+        ...
+
     @property
     def settings(self) -> Mapping[str, str]:
         """The values of the settings by name."""

@@ -67,6 +67,9 @@ class GdbSession:
     def standard_input(self) -> int:
         raise NotSupported("standard input is GDB's own here: name a file, a socket or a terminal")
 
+    def processes(self) -> int:
+        return 1
+
     @property
     def settings(self) -> Mapping[str, str]:
         return setting_values()

@@ -57,6 +57,9 @@ class OfflineSession:
     def standard_input(self) -> int:
         return sys.stdin.fileno()
 
+    def processes(self) -> int:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
     @property
     def settings(self) -> Mapping[str, str]:
         return self._settings

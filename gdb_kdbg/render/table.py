@@ -58,7 +58,7 @@ def _rows(field: Field, value: Any, style: Style) -> list[str]:
     inner = fields_of(type(value[0]))
     if any(within.has_rows and within.in_text for within in inner):
         return _separated(to_text(item, style).splitlines() for item in value)
-    if any(isinstance(getattr(value[0], within.name), tuple) for within in inner):
+    if any(within.in_text and isinstance(getattr(value[0], within.name), tuple) for within in inner):
         return _separated(_paragraph(item, style) for item in value)
     return _table(value)
 

@@ -179,6 +179,9 @@ class FakeSession:
     def loaded_symbols(self) -> Optional[Symbols]:
         return None
 
+    def processes(self) -> int:
+        return 1
+
     def standard_input(self) -> int:
         raise NotSupported("standard input is GDB's own here: name a file, a socket or a terminal")
 

@@ -20,6 +20,10 @@ DOORS = {
     "capstone": "disassembly.py",
     "unicorn": "emulation.py",
     "mcp": "mcp/",
+    "dask": "triage_dask.py",
+    "distributed": "triage_dask.py",
+    "fsspec": "triage_store.py",
+    "s3fs": "triage_store.py",
 }
 
 
