@@ -51,6 +51,7 @@ class FakeHost(FakeMemory):
 
     def mappings(self) -> Sequence[Mapped]:
         found = [Mapped(TEXT, TEXT + 0x1000, "r-xp", 0, "text"), Mapped(SLOTS, SLOTS + 0x1000, "rw-p", 0, "slots")]
+        found.append(Mapped(LIBRARY, LIBRARY + 0x1000, "r-xp", 0, "library"))
         for start in self._ranges:
             if start not in (TEXT, SLOTS):
                 middle = Area(start).header
