@@ -66,9 +66,11 @@ class _LoadedBreakpoint(gdb.Breakpoint):
 class GdbProbe:
     """The probe that this GDB has put in."""
 
-    def __init__(self, target: GdbTarget, routines: Sequence[str], mode: str, found: Found) -> None:
-        """Put it in; raise KdbgError with nothing changed."""
-        self._target, self._routines, self._found = target, routines, found
+    def __init__(
+        self, target: GdbTarget, routines: Sequence[str], mode: str, found: Found, refresh: Callable[[], None]
+    ) -> None:
+        """Put it in; raise KdbgError with nothing changed. `refresh` is called before a call is told."""
+        self._target, self._routines, self._found, self._refresh = target, routines, found, refresh
         process = traced_process()
         self._host = NativeHost(process)
         for area in find_areas(self._host):
@@ -130,6 +132,7 @@ class GdbProbe:
                 way.name, Address(told.word(SAVED["rdi"])), Address(told.word(SAVED["rsi"])),
                 Size(told.word(SAVED["rdx"])), Address(told.word(0)),
             )  # fmt: skip
+            self._refresh()
             is_stop = self._found(describe_hit(self._target, call, thread_name(), self._target.frames(FRAMES)))
         except (KdbgError, KeyboardInterrupt):
             return 1
