@@ -198,6 +198,18 @@ def test_a_kernel_whose_gdb_was_killed_runs_on(guest: uml.Guest, where: str) -> 
     assert "all right" in guest.do("files 20")
 
 
+def test_the_demonstration_finds_everything() -> None:
+    uml.uml_kernel()
+    text = support.run(str(uml.EXAMPLE / "demo"))
+    callers = re.findall(r"^    - #1 (\w+) \(", text, re.MULTILINE)
+    assert callers == ["move_in_leaf", "copy_upwards", "copy_downwards"], text
+    assert "took 1 probe out" in text and "7 tasks with a guard of their own, 0 of them corrupted" in text
+    assert re.search(r"^caller at fault: guard \(pid \d+\) let read\(.*\) write over its guard$", text, re.MULTILINE)
+    assert "stack smashing detected" in text and "guest: halting" in text
+    done = subprocess.run([str(uml.EXAMPLE / "demo"), "nonsense"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (2, "usage: examples/uml/demo [overlap|guard]\n")
+
+
 def test_breakpoints_catch_it_too(guest: uml.Guest) -> None:
     lines = ["kdbg overlap --exact", uml.typed(guest, "overlap upwards"), "continue", "kdbg overlap --off"]
     output = support.gdb([f"kdbg connect uml {guest.pid}", *lines])
