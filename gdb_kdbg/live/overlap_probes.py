@@ -18,13 +18,14 @@ from ..overlap_command import COUNT
 from ..overlap_plan import Plan, Planner
 from ..overlap_probe import Way, extend, find_areas, install, is_active, remove
 from ..overlap_report import FRAMES, PROBE_RING, Call, OverlapHit, describe_hit
-from ..overlap_stub import GO_ON, OLD_MASK, SAVED
+from ..overlap_stub import GO_ON, OLD_MASK, SAVED, TaskPlace
 from ..probe_area import CAPACITY, FIRST_TOKEN, INDEX, RECORD, SWITCH, TOKENS, Area, read_header
 from ..ring import CONTEXTS
 from ..ring_layout import BUFFER
 from ..ring_layout import INDEX as RING_INDEX
 from ..ring_layout import SWITCH as RING_SWITCH
 from ..target import Symbol
+from ..uml_kernel import find_kernel
 from ..units import Address, Size
 from .injection import injecting, traced_process
 from .probe_host import NativeHost
@@ -80,7 +81,7 @@ class GdbProbe:
         number = _quiet_signal(process, mode)
         plans = self._plans(lambda address: False)
         about = {"mode": mode, "routines": list(routines)}
-        self._probe = install(self._host, plans, number, mode != COUNT, about)
+        self._probe = install(self._host, plans, number, mode != COUNT, about, _task_place(target))
         self.problems = [problem for plan in plans for problem in plan.problems]
         self.how = _how(plans)
         self._catchpoint: Optional[int] = None
@@ -217,6 +218,15 @@ def thread_name() -> str:
 def _resolved(resolver: int) -> int:
     with injecting() as inject:
         return inject.function(resolver)
+
+
+# In a kernel the thread is always the same; its task is what matters.
+def _task_place(target: GdbTarget) -> Optional[TaskPlace]:
+    try:
+        kernel = find_kernel(target)
+    except KdbgError:
+        return None
+    return TaskPlace(kernel.current_at, kernel.offsets["pid"]) if kernel else None
 
 
 def _how(plans: Sequence[Plan]) -> str:
