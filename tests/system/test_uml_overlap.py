@@ -154,6 +154,9 @@ def test_rounds_leave_no_trace(guest: uml.Guest) -> None:
     assert "all right" in guest.do("files 20")
 
 
+NOW = ["python print('now' + '!', flush=True)"]
+
+
 def kill_gdb(guest: uml.Guest, lines: Sequence[str], last: str) -> None:
     """Kill a GDB without mercy when it has got to where it prints something."""
     script = [f"source {support.ROOT / 'gdbinit.py'}", f"kdbg connect uml {guest.pid}", "kdbg overlap", *lines]
@@ -174,13 +177,16 @@ def kill_gdb(guest: uml.Guest, lines: Sequence[str], last: str) -> None:
     support.wait_until(lambda: "TracerPid:\t0\n" in status.read_text(), "it is still traced")
 
 
-# Where it is killed: before the kernel goes on, and with a task at the routine's entry.
-@pytest.mark.parametrize("where", ["armed", "caught"])
+# Where it is killed: before the kernel goes on, while it runs, and with a task at the routine's entry.
+@pytest.mark.parametrize("where", ["armed", "running", "caught"])
 def test_a_kernel_whose_gdb_was_killed_runs_on(guest: uml.Guest, where: str) -> None:
     guest.do("overlap nothing")
     before, position = uml.state(guest), len(guest.console)
     caught = [uml.typed(guest, "overlap upwards"), "continue"] if where == "caught" else []
-    kill_gdb(guest, [*caught, "python print('now' + '!', flush=True)"], "now!")
+    running = [uml.typed(guest, "files 100"), *NOW, "continue"] if where == "running" else []
+    kill_gdb(guest, [*caught, *running, *NOW], "now!")
+    if running:
+        assert "100 files, all right" in guest.ended("files 100", position)
     if caught:
         assert "135 bytes damaged" in guest.ended("overlap upwards", position)
     for order in ("upwards", "downwards", "upwards"):
