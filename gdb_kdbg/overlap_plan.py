@@ -18,6 +18,7 @@ from .scope import Scope, base_name
 from .slots import IRELATIVE, JUMP_SLOT, SYMBOL, PlannedSlot, planned_slots
 from .symbol_table import ElfSymbol
 from .target import Objfile, Target
+from .uml_processes import is_kernel_file
 from .units import ADDRESS_MASK, Address, Size, safe_text
 
 # What checks its arguments and then is the same routine.
@@ -27,6 +28,8 @@ _FAMILIES = {
 }
 # Overlaps are right for a routine with this in its name.
 _MOVES = "move"
+# A function that every Linux kernel has.
+_IN_KERNELS = "start_kernel"
 LARGEST = 1 << 20
 _BEHIND = 16
 # Runs the resolver of an IFUNC in the program, and returns what it chooses.
@@ -86,6 +89,8 @@ class Planner:
         addresses are all that counts, whether or not they could be patched.
         """
         found = self._in_main(text)
+        if found is None:
+            self._refuse_namesake(text)
         if found is None and self.scope.definitions(text):
             found = self._in_libraries(text)
         if found is None:
@@ -100,6 +105,16 @@ class Planner:
             if symbol is not None and symbol.kind in ("FUNC", "NOTYPE"):
                 return (symbol.address + objfile.load_bias) & ADDRESS_MASK
         return None
+
+    # A kernel that is a process is linked with libc, whose memcpy is of no interest there.
+    def _refuse_namesake(self, name: str) -> None:
+        for objfile, elf in self.scope.files[:1]:
+            is_stripped = elf.symbol_table().by_name(_IN_KERNELS) is None
+            if is_stripped and self.scope.definitions(name) and is_kernel_file(elf):
+                raise NotSupported(
+                    f"{base_name(objfile)} has no symbols: its {safe_text(name)} cannot be found, and libc's is not "
+                    "it. Name an address (kdbg overlap 0xADDRESS), or load a file with its symbols (file VMLINUX)"
+                )
 
     # A function of a library is patched where it is; one with several variants is not in one place.
     def _in_libraries(self, name: str) -> Optional[int]:

@@ -7,7 +7,7 @@ that it can be undone from there. Bytes are put back only if they still are what
 from __future__ import annotations
 
 import struct
-from typing import Any, Callable, Mapping, NamedTuple, Protocol, Sequence
+from typing import Any, Callable, Mapping, NamedTuple, Optional, Protocol, Sequence
 
 from .assembly import JUMP_SIZE, Assembler, CannotPlace, jump_code
 from .displacement import Displaced, displace, moved, used_scratch
@@ -15,7 +15,7 @@ from .errors import KdbgError
 from .mappings import PAGE, free_places
 from .mappings import Mapping as Mapped
 from .overlap_plan import EntryPlan, Plan, SlotPlan
-from .overlap_stub import Entry, Stub, build_stub
+from .overlap_stub import Entry, Stub, TaskPlace, build_stub
 from .probe_area import (
     AREA_SIZE,
     LISTENING,
@@ -95,7 +95,14 @@ class Removal(NamedTuple):
     problems: tuple[str, ...] = ()
 
 
-def install(host: Host, plans: Sequence[Plan], signal: int, listening: bool, about: Mapping[str, Any]) -> Installed:
+def install(
+    host: Host,
+    plans: Sequence[Plan],
+    signal: int,
+    listening: bool,
+    about: Mapping[str, Any],
+    task: Optional[TaskPlace] = None,
+) -> Installed:
     """Put one probe for all the plans in place; raise CannotPlace with nothing changed."""
     displaced = {entry.address: _displaced(entry) for plan in plans for entry in plan.entries}
     _check_threads(host, list(displaced.values()))
@@ -103,7 +110,7 @@ def install(host: Host, plans: Sequence[Plan], signal: int, listening: bool, abo
     for place in _places(host.mappings(), plans):
         area = Area(place)
         try:
-            stub, patches, ways = _made(area, plans, displaced, signal)
+            stub, patches, ways = _made(area, plans, displaced, signal, task)
         except CannotPlace as error:
             problems.append(str(error))
             continue
@@ -149,13 +156,13 @@ def _places(mappings: Sequence[Mapped], plans: Sequence[Plan]) -> Sequence[int]:
 
 
 def _made(
-    area: Area, plans: Sequence[Plan], displaced: Mapping[int, Displaced], signal: int
+    area: Area, plans: Sequence[Plan], displaced: Mapping[int, Displaced], signal: int, task: Optional[TaskPlace]
 ) -> tuple[Stub, list[Patch], tuple[Way, ...]]:
     entries = [Entry(f"entry {at:#x}", _displaced_code(item)) for at, item in displaced.items()]
     routines = sorted({slot.routine for plan in plans for slot in plan.slots})
     entries += [Entry(f"routine {routine:#x}", _jump_to(routine)) for routine in routines]
     names = {routine: plan.routine for plan in plans for routine in plan.routines}
-    stub = build_stub(area, entries, signal)
+    stub = build_stub(area, entries, signal, task)
     patches = [_entry_patch(item, stub.entries[f"entry {at:#x}"]) for at, item in displaced.items()]
     slots = {slot.address: slot for plan in plans for slot in plan.slots}
     patches += [_slot_patch(slot, stub.entries[f"routine {slot.routine:#x}"]) for slot in slots.values()]

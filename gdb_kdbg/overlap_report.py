@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 from typing import Optional, Sequence
 
+from .errors import KdbgError
 from .probe_area import Counts, Tally
 from .scope import base_name
 from .target import Frame, Target
+from .uml_kernel import find_kernel
 from .units import Address, Count, Size, safe_text
 
 FRAMES = 32
@@ -16,7 +19,7 @@ PROBE_RING = "the overlap probe's ring"
 
 @dataclass(frozen=True)
 class OverlapHit:
-    """An overlapping call; `distance` is destination minus source."""
+    """An overlapping call; `distance` is destination minus source. In a kernel the task stands for the thread."""
 
     summary: str = field(metadata={"label": ""})
     routine: str = field(metadata={"text": False})
@@ -27,7 +30,8 @@ class OverlapHit:
     caller: str = field(metadata={"text": False})
     file: Optional[str] = field(metadata={"text": False})
     line: Optional[int] = field(metadata={"text": False})
-    thread: str
+    task: Optional[str]
+    thread: Optional[str]
     backtrace: tuple[str, ...]
 
 
@@ -88,12 +92,21 @@ class Call:
 def describe_hit(target: Target, call: Call, thread: str, frames: Sequence[Frame]) -> OverlapHit:
     """Tell an overlapping call with its backtrace; `frames` begin with the routine's own."""
     place = target.location(Address(call.return_address - 1))
-    lines = [f"#0 {safe_text(call.routine, 200)}", *(_line(target, n, f) for n, f in enumerate(frames[1:], 1))]
+    callers = [frame for frame in frames[1:] if frame.pc]  # a kernel's first frame returns to 0
+    lines = [f"#0 {safe_text(call.routine, 200)}", *(_line(target, n, f) for n, f in enumerate(callers, 1))]
+    task = _task(target)
     return OverlapHit(
         _summary(call), call.routine, call.destination, call.source, call.size, call.distance,
         place.function if place else f"{call.return_address:#x}",
-        place.file if place else None, place.line if place else None, thread, tuple(lines),
+        place.file if place else None, place.line if place else None, task, None if task else thread, tuple(lines),
     )  # fmt: skip
+
+
+def _task(target: Target) -> Optional[str]:
+    with contextlib.suppress(KdbgError):
+        kernel = find_kernel(target)
+        return str(kernel.current()) if kernel else None
+    return None
 
 
 def _summary(call: Call) -> str:

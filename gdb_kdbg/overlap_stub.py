@@ -9,7 +9,7 @@ sends itself a signal that is ignored by default. A traced thread stops for it; 
 from __future__ import annotations
 
 import struct
-from typing import Callable, NamedTuple, Sequence
+from typing import Callable, NamedTuple, Optional, Sequence
 
 from .assembly import JUMP, JUMP_BELOW, JUMP_EQUAL, JUMP_UNEQUAL, Assembler, CannotPlace
 from .probe_area import (
@@ -48,6 +48,13 @@ class Entry(NamedTuple):
     emit: Callable[[Assembler], None]
 
 
+class TaskPlace(NamedTuple):
+    """Where a kernel keeps the pointer to the task it runs, and where a task has its process id (4 bytes)."""
+
+    pointer: int
+    pid: int
+
+
 class Stub(NamedTuple):
     """The finished code: its entries by name, and where a thread is when the signal stops it."""
 
@@ -56,12 +63,15 @@ class Stub(NamedTuple):
     stop: int
 
 
-def build_stub(area: Area, entries: Sequence[Entry], signal: int) -> Stub:
-    """Put the code of a probe together for its area; raise CannotPlace if it does not fit in."""
+def build_stub(area: Area, entries: Sequence[Entry], signal: int, task: Optional[TaskPlace] = None) -> Stub:
+    """Put the code of a probe together for its area; raise CannotPlace if it does not fit in.
+
+    Records are made for the thread, or, in a kernel, for the task at `task`.
+    """
     code = Assembler(area.start)
     for entry in entries:
         _fast_path(code, area, entry)
-    _slow_path(code, area, signal)
+    _slow_path(code, area, signal, task)
     finished = code.finish()
     if len(finished) > area.code_size:
         raise CannotPlace(f"{len(entries)} ways into the routine are too many")
@@ -94,7 +104,7 @@ def _fast_path(code: Assembler, area: Area, entry: Entry) -> None:
     code.relative(JUMP, f"{name} go on")
 
 
-def _slow_path(code: Assembler, area: Area, signal: int) -> None:
+def _slow_path(code: Assembler, area: Area, signal: int, task: Optional[TaskPlace]) -> None:
     code.align(16)
     code.label("slow")
     code.emit(_bytes("4885c0"))  # rax is d + n still: adjacent
@@ -106,6 +116,7 @@ def _slow_path(code: Assembler, area: Area, signal: int) -> None:
     code.emit(_bytes("41807b"), bytes([SWITCH, 0]))  # cmp byte [r11+switch], 0
     code.relative(JUMP_EQUAL, "out")
     _save(code)
+    _whose(code, task)
     _record(code, area)
     _look_up(code, area)
     _tell(code, area, signal)
@@ -125,9 +136,20 @@ def _save(code: Assembler) -> None:
         code.emit(_bytes(opcode), bytes([256 - place]))
 
 
+def _whose(code: Assembler, task: Optional[TaskPlace]) -> None:
+    if task is None:
+        code.emit(_call(_GETTID))
+    else:
+        code.relative(_bytes("488b05"), task.pointer)  # mov rax, [task]; 0 before the kernel runs any
+        code.emit(_bytes("4885c0"))
+        code.relative(JUMP_EQUAL, "no task")
+        code.emit(_bytes("8b80"), struct.pack("<i", task.pid))  # mov eax, [rax+pid]
+        code.label("no task")
+    code.emit(_bytes("c1e010 4189c1"))  # r9d = pid << 16, as a word of context
+
+
 def _record(code: Assembler, area: Area) -> None:
-    code.emit(_call(_GETTID), _bytes("c1e010 4189c1"))  # r9d = tid << 16, as a word of context
-    code.relative(_bytes("4c8d1d"), area.control)  # the system call changed r11 and rcx
+    code.relative(_bytes("4c8d1d"), area.control)  # a system call changes r11 and rcx
     code.emit(_bytes("b801000000 f0490fc143"), bytes([INDEX]))  # rax = 1; lock xadd [r11+index], rax
     code.emit(_bytes("25"), struct.pack("<I", CAPACITY - 1))
     code.relative(_bytes("488d0d"), area.contexts)

@@ -12,6 +12,7 @@ from .process import guard_range
 from .ranges import Range, gap_after
 from .ring_layout import FIELDS, RingLayout, find_layout
 from .target import LiveTarget, Location, Target
+from .uml_kernel import is_uml
 from .units import Address, Count, Size, Word, is_kernel_half, safe_text
 
 CONTEXTS, CONTEXT, TAGS = "ucopy_trace_context", "ucopy_context", "ucopy_tags"
@@ -132,6 +133,7 @@ class _Decoder:
         self.layout = layout
         self.header = header
         self.guard = guard_range(target)
+        self.is_uml = is_uml(target)  # its addresses are all in the lower half
         self.names: dict[int, Optional[Location]] = {}
 
     def decode(self, data: bytes, slots: Sequence[tuple[int, int]], torn: Optional[int]) -> tuple[RingRecord, ...]:
@@ -158,7 +160,7 @@ class _Decoder:
             Count(sequence), asked.start, Address(values["source"]), asked.size,
             Address(values.get("return_address", 0)), str(place) if place else "",
             place.file if place else None, place.line if place else None,
-            direction(values["destination"], values["source"]), tag or None,
+            "kernel" if self.is_uml else direction(values["destination"], values["source"]), tag or None,
             None if process is None else Count(process), torn, self._gap(asked, process),
             {name: Word(value) for name, value in values.items() if name not in FIELDS},
         )  # fmt: skip

@@ -77,7 +77,10 @@ class UmlKernel:
     """The tasks of a user-mode Linux kernel; made by `find_kernel`."""
 
     def __init__(self, target: Target, offsets: Mapping[str, int], memory: Optional[Memory] = None) -> None:
-        """Take a target and the members' offsets; `memory` may be a faster way to the same memory."""
+        """Take a target and the members' offsets; `memory` may be a faster way to the same memory.
+
+        `current_at` is where the pointer to the running task is.
+        """
         self.target = target
         self.memory: Memory = memory or target
         self.offsets = offsets
@@ -86,12 +89,12 @@ class UmlKernel:
         self.levels = 3 if (words["task_size"] or 0) <= _THREE_LEVELS else 4
         tasks, first = target.symbol("cpu_tasks"), target.symbol("init_task")
         assert tasks is not None and first is not None, "the signs of such a kernel"
-        self._current, self._first = Address(tasks.address + offsets["current"]), first.address
+        self.current_at, self._first = Address(tasks.address + offsets["current"]), first.address
         self._size = Size(max(offsets[name] for name in _MEMBERS if _MEMBERS[name][0] == "init_task") + _GP.size)
 
     def current(self) -> Task:
         """Read the task that the kernel runs now, or raise MemoryFault."""
-        return self.task(read_words(self.memory, self._current, 1)[0])
+        return self.task(read_words(self.memory, self.current_at, 1)[0])
 
     def task(self, address: int) -> Task:
         """Read a task, or raise MemoryFault."""

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import Optional, Sequence
 
-from .elf import open_elf
+from .elf import ElfFile, open_elf
 from .errors import KdbgError, NotSupported
 from .units import safe_text
 
@@ -177,7 +177,12 @@ def _described(processes: Processes, pid: int) -> KernelProcess:
 
 def _is_kernel(path: str) -> bool:
     try:
-        names = {section.name for section in open_elf(path).sections}
+        return is_kernel_file(open_elf(path))
     except KdbgError:
         return False
+
+
+def is_kernel_file(elf: ElfFile) -> bool:
+    """Tell whether a file is a user-mode Linux kernel, stripped or not."""
+    names = {section.name for section in elf.sections}
     return all(name in names for name in _SECTIONS)

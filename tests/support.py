@@ -68,6 +68,7 @@ def gdb(
     may_abort: bool = False,
     environment: Optional[Mapping[str, str]] = None,
     directory: Optional[pathlib.Path] = None,
+    deadline: float = DEADLINE,
 ) -> GdbOutput:
     """Run GDB on a script of lines, each in one `-ex`, with kdbg sourced; an error does not end the script."""
     script = [f"source {ROOT / 'gdbinit.py'}", "set pagination off", "set confirm off", "set width 0"]
@@ -77,7 +78,7 @@ def gdb(
     done = subprocess.run(
         [program, "-nx", "-batch", *words, *arguments],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
-        timeout=DEADLINE, cwd=directory or ROOT, env=env,
+        timeout=deadline, cwd=directory or ROOT, env=env,
     )  # fmt: skip
     if may_abort and GDB_ABORTS in done.stdout:
         pytest.xfail("this GDB aborts by itself when a stub dies under Inferior.read_memory (seen with GDB 16)")

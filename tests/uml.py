@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import hashlib
 import os
 import pathlib
 import re
 import signal
 import subprocess
-from typing import Any, Iterator, Mapping, Optional, Sequence
+from typing import Any, Iterator, Mapping, NamedTuple, Optional, Sequence
 
 import pytest
 import support
@@ -203,3 +204,31 @@ def boot(
         yield guest
     finally:
         kill_all(process)
+
+
+class State(NamedTuple):
+    """What may not change in a kernel's process by a debugger's visit."""
+
+    mappings: str
+    text: str
+    signals: tuple[str, ...]
+    helpers: frozenset[int]
+
+
+def state(guest: Guest) -> State:
+    """Read it from outside; the kernel runs meanwhile, so only what it never changes itself."""
+    root = pathlib.Path(f"/proc/{guest.pid}")
+    mappings = (root / "maps").read_text()
+    text = hashlib.sha256()
+    with (root / "mem").open("rb", buffering=0) as memory:
+        for found in re.finditer(r"^(\w+)-(\w+) r-xp .*/", mappings, re.MULTILINE):
+            start, end = (int(word, 16) for word in found.groups())
+            text.update(os.pread(memory.fileno(), end - start, start))
+    signals = tuple(re.findall(r"^Sig(?:Ign|Cgt):.*$", (root / "status").read_text(), re.MULTILINE))
+    helpers = frozenset(pid for pid, how in guest.processes().items() if how != "t")
+    return State(mappings, text.hexdigest(), signals, helpers)
+
+
+def typed(guest: Guest, *commands: str) -> str:
+    """A line for GDB that gives a guest commands while the kernel is stopped."""
+    return f"shell printf '{''.join(f'{command}{chr(92)}n' for command in commands)}' > /proc/{guest.pid}/fd/0"

@@ -38,7 +38,8 @@ def overlap(session: Session, options: Namespace) -> object:
     in glibc, the slots that lead to memcpy are redirected. Calls with destination = source are counted apart. A call
     from the same place with the same size and distance is of the same kind: it is counted and not reported again.
     Only the first of a kind stops the program for a moment, by a signal that is ignored without a debugger. All
-    overlaps are in the probe's ring (kdbg ring). The probe goes when GDB detaches or quits, with the bytes compared.
+    overlaps are in the probe's ring (kdbg ring). In a user-mode Linux kernel (kdbg connect uml) the routine is the
+    kernel's own, and the guest's task is told. The probe goes when GDB detaches or quits, with the bytes compared.
     """
     from ..overlap_command import mode_of
     from ..overlap_command import overlap as run

@@ -25,10 +25,12 @@ Found = Callable[[OverlapHit], bool]
 class CallBreakpoint(gdb.Breakpoint):
     """A breakpoint at a routine's entry that looks at the arguments and goes on."""
 
-    def __init__(self, target: GdbTarget, name: str, address: int, tally: CallTally, found: Found) -> None:
+    def __init__(
+        self, target: GdbTarget, name: str, address: int, tally: CallTally, found: Found, refresh: Callable[[], None]
+    ) -> None:
         super().__init__(f"*{address:#x}")
         self._target, self._name, self._address = target, name, address
-        self._tally, self._found = tally, found
+        self._tally, self._found, self._refresh = tally, found, refresh
         self.interrupt: Optional[InterruptWatcher] = None
 
     def stop(self) -> bool:
@@ -48,6 +50,7 @@ class CallBreakpoint(gdb.Breakpoint):
         registers = {name: target.register(name) or 0 for name in _REGISTERS} if is_possible else {}
         if not self._tally.note(self._address, call, registers):
             return False
+        self._refresh()
         thread = gdb.selected_thread()
         name = f"{thread.num} ({thread.name or thread.ptid_string})" if thread is not None else ""
         return self._found(describe_hit(target, call, name, self._frames()))
@@ -62,7 +65,9 @@ class CallBreakpoint(gdb.Breakpoint):
 class ExactOverlaps:
     """The breakpoints, and what they have counted."""
 
-    def __init__(self, target: GdbTarget, scope: Scope, plans: Sequence[Plan], found: Found) -> None:
+    def __init__(
+        self, target: GdbTarget, scope: Scope, plans: Sequence[Plan], found: Found, refresh: Callable[[], None]
+    ) -> None:
         """Arm; raise KdbgError with nothing armed."""
         self.tally = CallTally(target, scope, plans)
         self._interrupt = InterruptWatcher()
@@ -70,7 +75,7 @@ class ExactOverlaps:
         try:
             for plan in plans:
                 for address in plan.routines:
-                    self._points.append(CallBreakpoint(target, plan.routine, address, self.tally, found))
+                    self._points.append(CallBreakpoint(target, plan.routine, address, self.tally, found, refresh))
         except gdb.error as error:
             self.remove()
             raise KdbgError(f"cannot arm: {str(error).strip().rstrip('.')}") from None

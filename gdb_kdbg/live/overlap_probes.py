@@ -18,13 +18,14 @@ from ..overlap_command import COUNT
 from ..overlap_plan import Plan, Planner
 from ..overlap_probe import Way, extend, find_areas, install, is_active, remove
 from ..overlap_report import FRAMES, PROBE_RING, Call, OverlapHit, describe_hit
-from ..overlap_stub import GO_ON, OLD_MASK, SAVED
+from ..overlap_stub import GO_ON, OLD_MASK, SAVED, TaskPlace
 from ..probe_area import CAPACITY, FIRST_TOKEN, INDEX, RECORD, SWITCH, TOKENS, Area, read_header
 from ..ring import CONTEXTS
 from ..ring_layout import BUFFER
 from ..ring_layout import INDEX as RING_INDEX
 from ..ring_layout import SWITCH as RING_SWITCH
 from ..target import Symbol
+from ..uml_kernel import find_kernel
 from ..units import Address, Size
 from .injection import injecting, traced_process
 from .probe_host import NativeHost
@@ -66,9 +67,11 @@ class _LoadedBreakpoint(gdb.Breakpoint):
 class GdbProbe:
     """The probe that this GDB has put in."""
 
-    def __init__(self, target: GdbTarget, routines: Sequence[str], mode: str, found: Found) -> None:
-        """Put it in; raise KdbgError with nothing changed."""
-        self._target, self._routines, self._found = target, routines, found
+    def __init__(
+        self, target: GdbTarget, routines: Sequence[str], mode: str, found: Found, refresh: Callable[[], None]
+    ) -> None:
+        """Put it in; raise KdbgError with nothing changed. `refresh` is called before a call is told."""
+        self._target, self._routines, self._found, self._refresh = target, routines, found, refresh
         process = traced_process()
         self._host = NativeHost(process)
         for area in find_areas(self._host):
@@ -78,7 +81,7 @@ class GdbProbe:
         number = _quiet_signal(process, mode)
         plans = self._plans(lambda address: False)
         about = {"mode": mode, "routines": list(routines)}
-        self._probe = install(self._host, plans, number, mode != COUNT, about)
+        self._probe = install(self._host, plans, number, mode != COUNT, about, _task_place(target))
         self.problems = [problem for plan in plans for problem in plan.problems]
         self.how = _how(plans)
         self._catchpoint: Optional[int] = None
@@ -130,6 +133,7 @@ class GdbProbe:
                 way.name, Address(told.word(SAVED["rdi"])), Address(told.word(SAVED["rsi"])),
                 Size(told.word(SAVED["rdx"])), Address(told.word(0)),
             )  # fmt: skip
+            self._refresh()
             is_stop = self._found(describe_hit(self._target, call, thread_name(), self._target.frames(FRAMES)))
         except (KdbgError, KeyboardInterrupt):
             return 1
@@ -214,6 +218,15 @@ def thread_name() -> str:
 def _resolved(resolver: int) -> int:
     with injecting() as inject:
         return inject.function(resolver)
+
+
+# In a kernel the thread is always the same; its task is what matters.
+def _task_place(target: GdbTarget) -> Optional[TaskPlace]:
+    try:
+        kernel = find_kernel(target)
+    except KdbgError:
+        return None
+    return TaskPlace(kernel.current_at, kernel.offsets["pid"]) if kernel else None
 
 
 def _how(plans: Sequence[Plan]) -> str:

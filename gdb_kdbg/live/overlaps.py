@@ -23,10 +23,12 @@ _NATIVE = "native"
 
 
 class GdbOverlaps:
-    """What catches overlaps in this GDB; `show` prints what is found."""
+    """What catches overlaps in this GDB; `show` prints what is found, `refresh` looks for code that has come since."""
 
-    def __init__(self, target: GdbTarget, leaving: Leaving, show: Callable[[OverlapHits], None]) -> None:
-        self._show = show
+    def __init__(
+        self, target: GdbTarget, leaving: Leaving, show: Callable[[OverlapHits], None], refresh: Callable[[], None]
+    ) -> None:
+        self._show, self._refresh = show, refresh
         self._target = target
         self._probe: Optional[GdbProbe] = None
         self._exact: Optional[ExactOverlaps] = None
@@ -47,14 +49,14 @@ class GdbOverlaps:
                 f"a probe can only be put into a native process, and this is a {self._target.kind} target: "
                 "use --exact, which is slow, or attach GDB to the process itself"
             )
-        self._probe = GdbProbe(self._target, routines, mode, self._found)
+        self._probe = GdbProbe(self._target, routines, mode, self._found, self._refresh)
         self._leaving.add(self._leave)
         return OverlapArmed(f"armed {self._probe.how}", self.describe(), tuple(self._probe.problems))
 
     def _arm_exact(self, routines: Sequence[str]) -> OverlapArmed:
         planner = Planner(self._target, evaluate, _unresolved)
         plans = [planner.plan(routine, exact=True) for routine in routines]
-        self._exact = ExactOverlaps(self._target, planner.scope, plans, self._found)
+        self._exact = ExactOverlaps(self._target, planner.scope, plans, self._found, self._refresh)
         problems = tuple(problem for plan in plans for problem in plan.problems)
         return OverlapArmed("armed breakpoints that stop at every call", self.describe(), problems)
 

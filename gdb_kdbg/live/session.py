@@ -154,7 +154,7 @@ class GdbSession:
         if self._overlaps is None:
             from .overlaps import GdbOverlaps
 
-            self._overlaps = GdbOverlaps(self._target, self.leaving, self._show)
+            self._overlaps = GdbOverlaps(self._target, self.leaving, self._show, self._uml.refresh)
         return self._overlaps
 
     def new_objfile(self) -> None:

@@ -150,7 +150,7 @@ class UmlConnection:
 
 WITHOUT_SYMBOLS = (
     "this kernel has no symbols: its tasks, guests and modules are not known; canary (of the process itself), got, "
-    "reloc, symbol, vtable and watch of an address remain. Load a file with its symbols before (file VMLINUX)"
+    "reloc, symbol, vtable, watch and overlap of an address remain. Load a file with its symbols before (file VMLINUX)"
 )
 
 

@@ -12,6 +12,7 @@ from ..errors import KdbgError, MemoryFault
 from ..ranges import Range
 from ..scene import GuestWrite, Note, Scene
 from ..syscalls import ENTRY, EXIT, GuardChange, SystemCallChecker
+from ..target import Memory
 from ..uml_guest import GuestProcess
 from ..uml_kernel import Task, UmlKernel, find_kernel
 from ..uml_syscalls import HANDLER, Progress, call_of, note_guards, skipping, uml_path
@@ -39,9 +40,11 @@ class ProcessMemory:
 
 
 def fast_kernel(target: GdbTarget) -> UmlKernel:
-    """Return the kernel that the target is, read quickly; raise KdbgError where it is none."""
+    """Return the kernel that the target is, read quickly where it runs on this machine."""
+    memory: Optional[Memory] = None
     try:
-        memory = ProcessMemory(gdb.selected_inferior().pid)
+        if target.kind == "native":
+            memory = ProcessMemory(gdb.selected_inferior().pid)
     except OSError as error:
         raise KdbgError(f"cannot read the memory of the kernel's process: {error.strerror}") from None
     kernel = find_kernel(target, memory)

@@ -346,3 +346,15 @@ def test_with_a_probe_for_overlaps(guest: uml.Guest) -> None:
     assert len([item for item in output.objects if item["command"] == "overlap"]) == 2
     assert state(guest) == before
     assert "all right" in guest.do("files 20")
+
+
+def test_a_kernel_that_is_stopped_stays_so(tmp_path: pathlib.Path) -> None:
+    with uml.boot(tmp_path) as guest:
+        os.kill(guest.pid, signal.SIGSTOP)
+        support.wait_until(lambda: guest.processes()[guest.pid] == "T", "it does not stop")
+        read, connect = script(tmp_path, SIGCHLD + "end\n"), f"kdbg connect uml {guest.pid}"
+        output = support.gdb([connect, read, "detach", connect, "detach", f"attach {guest.pid}", read, "detach"])
+        assert sigchld(output) == [1, 0]
+        assert guest.processes()[guest.pid] == "T"
+        os.kill(guest.pid, signal.SIGCONT)
+        assert "ended with 0" in guest.do("guard")

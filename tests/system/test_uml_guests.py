@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 import re
+import subprocess
 from typing import Iterator, NamedTuple, Sequence
 
 import pytest
@@ -184,3 +185,23 @@ def test_a_check_that_takes_longer_than_a_tick_gets_on(guest: uml.Guest, tmp_pat
     (shown,) = printed(console)
     (finding,) = output.data("why")["findings"]
     assert f"guard (pid {shown.pid}) let read(" in finding["summary"]
+
+
+def test_guards_over_gdbserver(guest: uml.Guest) -> None:
+    support.require("gdbserver")
+    words = ["gdbserver", "--once", "--attach", "localhost:0", str(guest.pid)]
+    position = len(guest.console)
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stderr is not None
+        port = next(found[1] for line in server.stderr if (found := re.search(r"on port (\d+)", line)))
+        lines = [
+            f"target remote localhost:{port}", "handle SIGSEGV SIGUSR1 SIGALRM SIGIO SIGCHLD nostop noprint pass",
+            "kdbg canary --all", "kdbg canary --syscalls", *typed(guest, "guard_over"), "continue",
+            f"kdbg connect uml {guest.pid}", "kdbg canary --off", "detach",
+        ]  # fmt: skip
+        output = support.gdb(lines, str(guest.kernel.vmlinux))
+    guest.wait_for(r"^guest: guard_over ended with \d+$", position)
+    (shown,) = printed(guest.console[position:])
+    assert 1 in {row["pid"] for row in output.data("canary", 0)["tasks"]}
+    assert f"guard (pid {shown.pid}) let read(0x3," in output.data("why")["findings"][0]["summary"]
+    assert "kdbg: " in output.text, "what connect does needs a native process"

@@ -6,6 +6,7 @@ import argparse
 
 import pytest
 from fakes import FakeSession, FakeTarget
+from uml_fakes import CURRENT, FakeUml
 
 from gdb_kdbg.commands.overlap import overlap
 from gdb_kdbg.errors import KdbgError, NotSupported
@@ -47,6 +48,22 @@ def test_a_hit_names_the_call_and_the_frames() -> None:
     assert hit.summary == "memcpy overlap: 171 bytes to 0x2031, 49 above the source 0x2000; 122 bytes belong to both"
     below = describe_hit(target, call(destination=0x1FE1), "", ())
     assert "31 below the source" in below.summary and below.distance == -31
+    assert (hit.thread, hit.task) == ("1 (LWP 7, leaf)", None)
+
+
+def test_in_a_kernel_the_task_stands_for_the_thread() -> None:
+    kernel = FakeUml()
+    kernel.task(0x6200_0000, 57, "mount")
+    kernel.put_words(CURRENT + 8, 0x6200_0000)
+    kernel.frame(ROUTINE, 0x7000)
+    kernel.frame(0x1234, 0x7008)
+    kernel.frame(0, 0x7100)
+    hit = describe_hit(kernel, call(), "1 (LWP 7, vmlinux)", kernel.frames(9))
+    assert (hit.task, hit.thread) == ("mount (pid 57)", None)
+    assert hit.backtrace == ("#0 memcpy", "#1 0x1234")
+    kernel.put_words(CURRENT + 8, 0x10)
+    lost = describe_hit(kernel, call(), "1 (LWP 7, vmlinux)", ())
+    assert (lost.task, lost.thread) == (None, "1 (LWP 7, vmlinux)")
 
 
 @pytest.mark.parametrize(

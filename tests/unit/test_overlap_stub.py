@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import struct
-from typing import Any, Iterator
+from typing import Any, Iterator, Optional
 
 import pytest
 
 from gdb_kdbg.disassembly import decode
 from gdb_kdbg.mappings import PAGE
-from gdb_kdbg.overlap_stub import GO_ON, SAVED, Entry, Stub, build_stub
+from gdb_kdbg.overlap_stub import GO_ON, SAVED, Entry, Stub, TaskPlace, build_stub
 from gdb_kdbg.probe_area import (
     CAPACITY,
     CODE_PAGES,
@@ -42,8 +42,8 @@ NUMBERS = {14: "rt_sigprocmask", 39: "getpid", 186: "gettid", 234: "tgkill"}
 class Machine:
     """A processor with the probe, and a routine behind it that returns at once."""
 
-    def __init__(self) -> None:
-        self.stub: Stub = build_stub(AREA, [Entry("way", lambda code: code.jump(ROUTINE))], SIGNAL)
+    def __init__(self, task: Optional[TaskPlace] = None) -> None:
+        self.stub: Stub = build_stub(AREA, [Entry("way", lambda code: code.jump(ROUTINE))], SIGNAL, task)
         self.uc = unicorn.Uc(unicorn.UC_ARCH_X86, unicorn.UC_MODE_64)
         self.uc.mem_map(AREA.start, (AREA.size + PAGE - 1) // PAGE * PAGE)
         self.uc.mem_map(ROUTINE, PAGE)
@@ -143,6 +143,17 @@ def test_the_ring_has_the_format_of_the_specification(machine: Machine) -> None:
     assert struct.unpack("<8Q", machine.uc.mem_read(AREA.ring, 64)) == (
         0x2000 + 31, 0x2000, 171, RETURN, 0x2000 - 31, 0x2000, 170, RETURN + 1)  # fmt: skip
     assert struct.unpack("<2I", machine.uc.mem_read(AREA.contexts, 8)) == (THREAD << 16, THREAD << 16)
+
+
+@pytest.mark.parametrize("pid", [57, None])
+def test_in_a_kernel_a_record_is_of_the_task(pid: Optional[int]) -> None:
+    pointer, offset = ROUTINE + 0x800, 0x320
+    machine = Machine(TaskPlace(pointer, offset))
+    machine.set(pointer, 0 if pid is None else STACK - 0x4000)  # none before the kernel's first
+    machine.set(STACK - 0x4000 + offset, 0x1234_0000_0000 | (pid or 0))
+    machine.call(0x2000 + 31, 0x2000, 171)
+    assert struct.unpack("<I", machine.uc.mem_read(AREA.contexts, 4)) == ((pid or 0) << 16,)
+    assert (machine.counts.overlaps, machine.signals) == (1, 1)
 
 
 def test_the_ring_goes_round(machine: Machine) -> None:
