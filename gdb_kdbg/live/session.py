@@ -6,28 +6,27 @@ from typing import TYPE_CHECKING, Callable, Mapping, Optional
 
 import gdb
 
-from ..connect_command import Connected
 from ..errors import KdbgError, NotSupported
 from ..session import Guards
 from ..target import LiveTarget, Target
-from ..uml_kernel import is_uml
-from ..uml_processes import KernelProcess
 from ..units import Address
 from .guest_dumps import GuestDumps
 from .leaving import Leaving
 from .settings import setting_values
 from .target import GdbTarget, evaluate
-from .uml import UmlConnection
 
 # What not every command needs is imported where it is used: a first command is to take no longer than the others.
 if TYPE_CHECKING:
+    from ..connect_command import Connected
     from ..overlap_report import OverlapHits
     from ..ranges import Range
     from ..scene import Note, Scene
     from ..symbols import Symbols
+    from ..uml_processes import KernelProcess
     from ..vtable_words import VtablePointer
     from .overlaps import GdbOverlaps
     from .stops import Armed
+    from .uml import UmlConnection
 
 
 class GdbSession:
@@ -45,7 +44,7 @@ class GdbSession:
         self.note: Optional[Note] = None
         self._pending = False
         self._is_stale = False
-        self._uml = UmlConnection(self._target, self.leaving)
+        self._uml: Optional[UmlConnection] = None
 
     @property
     def target(self) -> Target:
@@ -107,6 +106,7 @@ class GdbSession:
         return Scene(self._target, self.settings, self.guards, self.note)
 
     def watch(self, what: str, range: Range, any_process: bool) -> str:
+        from ..uml_kernel import is_uml
         from .stops import readable
 
         self.live_target()
@@ -118,13 +118,15 @@ class GdbSession:
     def check_system_calls(self, entry: str, exit: str) -> str:
         from ..ring_layout import parse_wish
         from ..syscalls import EXIT, SystemCallChecker, find_path
+        from ..uml_kernel import is_uml
 
         target, armed = self.live_target(), self._arms()
         if armed.has_checks():
             raise KdbgError("the guard is checked around system calls already (kdbg canary --off ends it)")
         index = target.symbol(parse_wish(self.settings["ring-layout"]).index)
         checker = SystemCallChecker(self.guards, index.address if index else None)
-        self._uml.require_symbols("the system calls of its guests cannot be checked")
+        if self._uml:
+            self._uml.require_symbols("the system calls of its guests cannot be checked")
         if is_uml(target) and not entry:
             return self._guarded(lambda: armed.check_guests(checker, self._report))
         checker.check(target, EXIT)
@@ -138,6 +140,9 @@ class GdbSession:
         return gdb.selected_inferior().pid if is_native else None
 
     def connect_kernel(self, kernel: KernelProcess) -> Connected:
+        from .uml import UmlConnection
+
+        self._uml = self._uml or UmlConnection(self._target, self.leaving)
         return self._uml.connect(kernel)
 
     def connect_stub(self, place: str) -> Connected:
@@ -154,7 +159,7 @@ class GdbSession:
         if self._overlaps is None:
             from .overlaps import GdbOverlaps
 
-            self._overlaps = GdbOverlaps(self._target, self.leaving, self._show, self._uml.refresh)
+            self._overlaps = GdbOverlaps(self._target, self.leaving, self._show, self._refresh)
         return self._overlaps
 
     def new_objfile(self) -> None:
@@ -179,11 +184,15 @@ class GdbSession:
         """Take note of a stop; return whether kdbg has a story to tell of it."""
         if self._armed:
             self._armed.stopped()
-        self._uml.refresh()
+        self._refresh()
         if self._overlaps:
             self._overlaps.stopped()
         pending, self._pending = self._pending, False
         return pending
+
+    def _refresh(self) -> None:
+        if self._uml:
+            self._uml.refresh()
 
     def going_on(self) -> None:
         """Forget what was noted of the last stop."""
@@ -201,15 +210,18 @@ class GdbSession:
         """Remove what was armed on a target that is gone."""
         if self._is_stale:
             self._is_stale = False
-            self.disarm()
-            self._uml.gone()
+            self._gone()
 
     def new_target(self) -> None:
         """Forget guards and disarm: the program they belong to is gone."""
         self.going_on()
         self.guards.forget()
+        self._gone()
+
+    def _gone(self) -> None:
         self.disarm()
-        self._uml.gone()
+        if self._uml:
+            self._uml.gone()
 
     def _report(self, note: Note) -> None:
         self._pending = True

@@ -6,20 +6,20 @@ import os
 import sys
 from typing import TYPE_CHECKING, Mapping, NoReturn, Optional, Sequence
 
-from ..connect_command import Connected
 from ..errors import BadFile, KdbgError, NotSupported, SymbolNotFound, TargetUnavailable
-from ..ranges import Range
 from ..registry import SETTINGS
 from ..session import Guards
-from ..symbols import Symbols
 from ..target import LiveTarget, Objfile, Target
-from ..uml_processes import KernelProcess
 from ..units import Address, address
-from ..vtable_words import ADDRESS, VtablePointer
 
 # Cores, files, scenes: a command needs one of them, and each takes its time to import.
 if TYPE_CHECKING:
+    from ..connect_command import Connected
+    from ..ranges import Range
     from ..scene import Scene
+    from ..symbols import Symbols
+    from ..uml_processes import KernelProcess
+    from ..vtable_words import VtablePointer
 
 
 class OfflineSession:
@@ -49,6 +49,8 @@ class OfflineSession:
     def loaded_symbols(self) -> Optional[Symbols]:
         if self._target is None and not self._files:
             return None
+        from ..symbols import Symbols
+
         symbols = Symbols(tuple(self.files_target().objfiles()))
         if symbols.problems and self._target is None:
             raise BadFile(f"{symbols.problems[0]} (files behind the first are for symbols)")
@@ -81,6 +83,8 @@ class OfflineSession:
 
     def vtable_pointer(self, expression: str) -> VtablePointer:
         """Take the expression as an address; there are no types outside GDB."""
+        from ..vtable_words import ADDRESS, VtablePointer
+
         return VtablePointer(ADDRESS, self.evaluate(expression))
 
     def _value(self, word: str, expression: str) -> int:
