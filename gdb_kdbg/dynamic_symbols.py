@@ -69,7 +69,9 @@ class DynamicSymbols:
 
     def definitions(self, name: str) -> Sequence[DynamicSymbol]:
         """Return what the file offers under a name: each version, and the PLT entry that stands for a function."""
-        return [self[index] for index in self._indices(name.encode("utf-8", "surrogateescape"))]
+        key = name.encode("utf-8", "surrogateescape")
+        # Most files do not have most names.
+        return [self[index] for index in self._indices(key)] if key in self._first else ()
 
     def names_at(self, link_address: int) -> Sequence[str]:
         """Return the names that the file offers for one address."""
@@ -103,8 +105,7 @@ class DynamicSymbols:
                     same.append(index)
 
     def _indices(self, name: bytes) -> Sequence[int]:
-        index = self._first.get(name)
-        return () if index is None else (index, *self._others.get(name, ()))
+        return self._first[name], *self._others.get(name, ())
 
     def _symbol(self, index: int) -> DynamicSymbol:
         name, info, section, value, size = entry_at(self._raw, index)
