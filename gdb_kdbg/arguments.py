@@ -14,6 +14,10 @@ class _Parser(argparse.ArgumentParser):
         raise KdbgError(f"{message} (help {self.prog})")
 
 
+def _formatter(prog: str) -> argparse.HelpFormatter:
+    return argparse.HelpFormatter(prog, width=100)
+
+
 def count(text: str) -> int:
     """Parse a number of items: decimal or 0x hexadecimal, not negative."""
     try:
@@ -57,7 +61,8 @@ def add_outside(parser: argparse.ArgumentParser, argument: Argument) -> None:
 
 def parse(command: Command, words: Sequence[str]) -> argparse.Namespace:
     """Parse the words of a command line, or raise KdbgError with argparse's reason."""
-    parser = _Parser(prog=f"kdbg {command.name}", add_help=False, allow_abbrev=False)
+    # Without a width argparse asks the terminal for one with every argument, for a help that is never shown.
+    parser = _Parser(prog=f"kdbg {command.name}", add_help=False, allow_abbrev=False, formatter_class=_formatter)
     for argument in command.arguments:
         add_argument(parser, argument)
     return parser.parse_args(list(words))

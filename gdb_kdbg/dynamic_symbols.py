@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Mapping, NamedTuple, Sequence
 
 from .errors import BadFile
-from .symbol_table import KINDS, SHN_ABS, RawSymbols, entries_of
+from .symbol_columns import KINDS, SHN_ABS, RawSymbols, entries_of, entry_at, entry_count
 from .symbol_versions import HIDDEN, INDEX
 from .units import LinkAddress, Size, decoded
 
@@ -50,24 +50,28 @@ class DynamicSymbols:
     def __init__(self, raw: RawSymbols, versions: Mapping[int, str] = MappingProxyType({})) -> None:
         """Take the table and the names of the versions by index; raise BadFile."""
         self._strings, self._versions = raw.strings, versions
-        self._rows = list(entries_of(raw))
-        self._marks = _version_marks(raw, len(self._rows))
+        self._raw = raw
+        self._count = entry_count(raw)
+        self._marks = _version_marks(raw, self._count)
         self._made: dict[int, DynamicSymbol] = {}
-        self._by_name = self._index()
+        self._first: dict[bytes, int] = {}
+        self._others: dict[bytes, list[int]] = {}
+        self._index()
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return self._count
 
     def __getitem__(self, index: int) -> DynamicSymbol:
         """Return the symbol of an index; one that is not in the table, or 0, has no name."""
         if index not in self._made:
-            self._made[index] = self._symbol(index) if 0 < index < len(self._rows) else NO_SYMBOL
+            self._made[index] = self._symbol(index) if 0 < index < self._count else NO_SYMBOL
         return self._made[index]
 
     def definitions(self, name: str) -> Sequence[DynamicSymbol]:
         """Return what the file offers under a name: each version, and the PLT entry that stands for a function."""
-        found = self._by_name.get(name.encode("utf-8", "surrogateescape"))
-        return [self[index] for index in found] if found else ()
+        key = name.encode("utf-8", "surrogateescape")
+        # Most files do not have most names.
+        return [self[index] for index in self._indices(key)] if key in self._first else ()
 
     def names_at(self, link_address: int) -> Sequence[str]:
         """Return the names that the file offers for one address."""
@@ -76,32 +80,35 @@ class DynamicSymbols:
     @cached_property
     def _by_address(self) -> dict[int, list[int]]:
         found: dict[int, list[int]] = {}
-        for indices in self._by_name.values():
-            for index in indices:
-                _, info, section, value, _ = self._rows[index]
+        for name in self._first:
+            for index in self._indices(name):
+                _, info, section, value, _ = entry_at(self._raw, index)
                 if section != _SHN_UNDEF and KINDS.get(info & 15) != "TLS":
                     found.setdefault(value, []).append(index)
         return found
 
     # A non-PIE program that takes a function's address gives its own PLT entry as the undefined symbol's value.
-    def _index(self) -> dict[bytes, list[int]]:
-        found: dict[bytes, list[int]] = {}
-        strings = self._strings
+    def _index(self) -> None:
+        strings, first = self._strings, self._first
         limit = _NAMES_LIMIT + 4 * len(strings)
-        for index, (offset, info, section, value, _) in enumerate(self._rows):
+        for index, (offset, info, section, value, _) in enumerate(entries_of(self._raw)):
             if info >> 4 == _LOCAL or not (section or value):
                 continue
             name = strings[offset : max(offset, strings.find(b"\0", offset, offset + _NAME_LIMIT))]
             limit -= len(name)
             if limit < 0:
                 raise BadFile("its dynamic symbols' names unfold to more than they may")
-            same = found.setdefault(name, [])
-            if name and len(same) < _SAME_NAME:
-                same.append(index)
-        return found
+            # Few names are there twice, and a list for each takes longer than all the rest.
+            if name and first.setdefault(name, index) != index:
+                same = self._others.setdefault(name, [])
+                if len(same) < _SAME_NAME - 1:
+                    same.append(index)
+
+    def _indices(self, name: bytes) -> Sequence[int]:
+        return self._first[name], *self._others.get(name, ())
 
     def _symbol(self, index: int) -> DynamicSymbol:
-        name, info, section, value, size = self._rows[index]
+        name, info, section, value, size = entry_at(self._raw, index)
         binding, strings, mark = info >> 4, self._strings, self._marks[index]
         end = strings.find(b"\0", name, name + _NAME_LIMIT)
         return DynamicSymbol(

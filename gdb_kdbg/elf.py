@@ -1,9 +1,9 @@
 """ELF files: headers, segments, sections, notes, symbols, and the way to their DWARF.
 
-The only door to pyelftools. It reads the file header and the debugging information; the tables (segments,
-sections, symbols, notes) are read with `struct`, in one piece each: that is some 20 times faster, and their
-sizes are bounded by the file's before anything is allocated. Whatever goes wrong on the way, hostile content
-included, becomes BadFile.
+The only door to pyelftools, which reads the debugging information and is imported when that is asked for. The
+headers and tables (segments, sections, symbols, notes) are read with `struct`, in one piece each: that is some 20 times
+faster, and their sizes are bounded by the file's before anything is allocated. Whatever goes wrong on the way, hostile
+content included, becomes BadFile.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any, Optional
 from . import elf_tables
 from .dynamic_symbols import DynamicSymbols
 from .elf_dynamic import dynamic_symbols
-from .elf_relocations import CORRECTIONS, TYPE_NAMES, Relocations, read_relocations
-from .elf_tables import Content, Header, Note, Section, Segment, guarded
+from .elf_header import read_file_header, with_sections, with_segments
+from .elf_relocations import CORRECTIONS, DYNAMIC_NAMES, TYPE_NAMES, Relocations, read_relocations
+from .elf_tables import Content, Note, Section, Segment, guarded
 from .errors import BadFile, KdbgError, MemoryFault
 from .intervals import Intervals
 from .symbol_table import Area, RawSymbols, SymbolTable
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ElfFile", "Note", "Section", "Segment", "guarded", "open_elf"]
 
-_MACHINES = {"EM_X86_64": "x86-64", "EM_386": "i386"}
+_MACHINES = {3: "i386", 62: "x86-64", 183: "aarch64"}
+_PYELFTOOLS_MACHINES = {"i386": "x86", "x86-64": "x64", "aarch64": "AArch64"}
 _NT_GNU_BUILD_ID = 3
 # A read of more zeros than this, which take no room in the file, is a wrong size and not a wish.
 _READ_LIMIT = 16 << 20
@@ -65,25 +67,18 @@ class ElfFile:
         self._content = Content(path)
         self._check_magic()
         with guarded(path):
-            stream = io.BufferedReader(io.FileIO(self._content.descriptor, closefd=False))
-            self._elf = _elftools("elf.elffile").ELFFile(stream)
-            header = self._elf.header
-            self.bits: int = self._elf.elfclass
-            self.byte_order = "<" if self._elf.little_endian else ">"
-            self.machine = _MACHINES.get(header["e_machine"], str(header["e_machine"]).replace("EM_", "").lower())
-            self.type = str(header["e_type"]).replace("ET_", "")
-            self.entry = LinkAddress(header["e_entry"])
-            self.segments: tuple[Segment, ...] = tuple(elf_tables.read_segments(self._content, self._header()))
+            number, self.type, entry, self._header = read_file_header(self._content)
+            self.bits, self.byte_order = self._header.bits, self._header.byte_order
+            self.machine = _MACHINES.get(number) or _machine_names().get(number, str(number))
+            self.entry = LinkAddress(entry)
+            header = with_segments(self._content, self._header)
+            self.segments: tuple[Segment, ...] = tuple(elf_tables.read_segments(self._content, header))
 
     @cached_property
     def sections(self) -> tuple[Section, ...]:
         """The section headers; a file cut at its end has lost them, and raises BadFile only here."""
         with guarded(self.path):
-            header = self._header()._replace(
-                sections=(self._elf["e_shoff"], self._elf.num_sections(), self._elf["e_shentsize"]),
-                name_section=self._elf.get_shstrndx() if self._elf["e_shoff"] else 0,
-            )
-            return tuple(elf_tables.read_sections(self._content, header))
+            return tuple(elf_tables.read_sections(self._content, with_sections(self._content, self._header)))
 
     @cached_property
     def loaded(self) -> tuple[Segment, ...]:
@@ -106,7 +101,7 @@ class ElfFile:
             return None
         with guarded(self.path):
             raw = self._content.read(section.offset, section.size)
-            return elf_tables.decompress(raw, self._header()) if section.flags & elf_tables.SHF_COMPRESSED else raw
+            return elf_tables.decompress(raw, self._header) if section.flags & elf_tables.SHF_COMPRESSED else raw
 
     def read(self, link_address: int, size: int) -> bytes:
         """Return what the loader would put there, zeros included; raise MemoryFault outside the LOAD segments."""
@@ -162,7 +157,7 @@ class ElfFile:
             return ()
         with guarded(self.path):
             data = self._content.read(segment.offset, segment.file_size)
-            pairs = elf_tables.unpack_all(self._header().layout("II", "QQ"), data)
+            pairs = elf_tables.unpack_all(self._header.layout("II", "QQ"), data)
             return tuple((tag, value) for tag, value in takewhile(lambda pair: pair[0], pairs))
 
     def relocations(self) -> Relocations:
@@ -175,7 +170,8 @@ class ElfFile:
 
     def relocation_name(self, number: int) -> str:
         """Return the ABI's name of a relocation type without `R_X86_64_` or the like, hexadecimal if unknown."""
-        return self._relocation_names.get(number, f"{number:#x}")
+        known = DYNAMIC_NAMES.get(self.machine, {}).get(number)
+        return known or self._relocation_names.get(number, f"{number:#x}")
 
     def symbol_table(self) -> SymbolTable:
         """Return the symbols of `.symtab`, else `.dynsym`, else those the DYNAMIC segment leads to.
@@ -213,11 +209,6 @@ class ElfFile:
         magic = self._content.read(0, min(4, self._content.size))
         if magic != b"\x7fELF":
             raise BadFile(f"{safe_text(self.path, 200)} is {'not an ELF file' if magic else 'empty'}")
-
-    def _header(self) -> Header:
-        count = self._elf.num_segments() if self._elf["e_phoff"] else 0
-        segments = (self._elf["e_phoff"], count, self._elf["e_phentsize"])
-        return Header(self.bits, self.byte_order, segments, (0, 0, 0), 0)
 
     @cached_property
     def _sections_by_name(self) -> dict[str, Section]:
@@ -288,7 +279,7 @@ class ElfFile:
             config = module.DwarfConfig(
                 little_endian=self.byte_order == "<",
                 default_address_size=self.bits // 8,
-                machine_arch=self._elf.get_machine_arch(),
+                machine_arch=_PYELFTOOLS_MACHINES.get(self.machine, "<unknown>"),
             )
             # Every parameter `debug_x_sec` takes the section `.debug_x`; which there are depends on the version.
             code = module.DWARFInfo.__init__.__code__
@@ -308,6 +299,12 @@ class ElfFile:
             data = self.section_bytes(name) or b""
             stream, size = io.BytesIO(data), Size(len(data))
         return module.DebugSectionDescriptor(stream, name, section.offset, size, section.address)
+
+
+@lru_cache(maxsize=1)
+def _machine_names() -> dict[int, str]:
+    numbers = _elftools("elf.enums").ENUM_E_MACHINE
+    return {n: name.replace("EM_", "").lower() for name, n in numbers.items() if isinstance(n, int)}
 
 
 def _elftools(module: str) -> Any:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 import sys
 from array import array
-from typing import Iterable, NamedTuple, Protocol, Sequence
+from typing import Iterable, Mapping, NamedTuple, Protocol, Sequence
 
 from .elf_tables import SHF_ALLOC, Section
 from .errors import BadFile
@@ -23,6 +23,13 @@ _DT_SYMBOLIC, _DF_SYMBOLIC = 16, 0x2
 _DF_BIND_NOW, _DF_1_NOW = 0x8, 0x1
 
 RELR, REL, RELA = 0, 1, 2
+# The types that linkers leave to the loader of x86-64 (its ABI, table 4.10); for others pyelftools is asked.
+DYNAMIC_NAMES: Mapping[str, Mapping[int, str]] = {
+    "x86-64": {
+        1: "64", 5: "COPY", 6: "GLOB_DAT", 7: "JUMP_SLOT", 8: "RELATIVE", 16: "DTPMOD64", 17: "DTPOFF64", 18: "TPOFF64",
+        36: "TLSDESC", 37: "IRELATIVE",
+    },
+}  # fmt: skip
 # pyelftools' table of each machine's relocation types, and what their names begin with.
 TYPE_NAMES = {
     "x86-64": ("ENUM_RELOC_TYPE_x64", "R_X86_64_"),

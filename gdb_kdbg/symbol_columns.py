@@ -81,6 +81,18 @@ def entries_of(raw: RawSymbols) -> Iterable[tuple[int, ...]]:
     return unpacked if raw.bits == 64 else ((row[0], row[3], row[4], row[1], row[2]) for row in unpacked)
 
 
+def entry_at(raw: RawSymbols, index: int) -> tuple[int, ...]:
+    """Return one entry that the table has, as `entries_of` yields it."""
+    layout = _LAYOUTS[raw.bits, raw.byte_order]
+    row = layout.unpack_from(raw.entries, index * layout.size)
+    return row if raw.bits == 64 else (row[0], row[3], row[4], row[1], row[2])
+
+
+def entry_count(raw: RawSymbols) -> int:
+    """Return the number of whole entries."""
+    return len(raw.entries) // _LAYOUTS[raw.bits, raw.byte_order].size
+
+
 def hidden_entries(raw: RawSymbols) -> frozenset[int]:
     """Return the numbers of the entries that are not the default version of their name."""
     versions = struct.iter_unpack(raw.byte_order + "H", raw.versions[: len(raw.versions) & ~1])

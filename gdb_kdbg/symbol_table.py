@@ -66,10 +66,6 @@ class SymbolTable:
         self._columns = columns_of(raw)
         self._strings = raw.strings
         self._hidden = hidden_entries(raw)
-        # Behind the placed ones are those without a place in the address space: thread-local and absolute ones.
-        order, self._placed = sorted_entries(self._columns, raw.strings, self._hidden)
-        self._indices = array("I", order)
-        self._addresses = array("Q", map(self._columns.addresses.__getitem__, order))
         self._areas = sorted(areas)
 
     def __len__(self) -> int:
@@ -166,6 +162,25 @@ class SymbolTable:
         """Return the section that holds an address."""
         found = self._area_intervals.innermost(link_address)
         return self._areas[found] if found >= 0 else None
+
+    # Most files of a process are never asked for a symbol, so theirs are not sorted. Behind the placed ones are those
+    # without a place in the address space: thread-local and absolute ones.
+    @cached_property
+    def _order(self) -> tuple[array[int], int]:
+        order, placed = sorted_entries(self._columns, self._strings, self._hidden)
+        return array("I", order), placed
+
+    @cached_property
+    def _indices(self) -> array[int]:
+        return self._order[0]
+
+    @cached_property
+    def _placed(self) -> int:
+        return self._order[1]
+
+    @cached_property
+    def _addresses(self) -> array[int]:
+        return array("Q", map(self._columns.addresses.__getitem__, self._indices))
 
     @cached_property
     def _area_intervals(self) -> Intervals:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from functools import cached_property
 from typing import Iterator, Optional, Sequence
 
@@ -82,6 +81,8 @@ class Symbols:
 
     def suggest(self, name: str) -> list[str]:
         """Return up to five names that look like `name`, the best first."""
+        import difflib
+
         names = (other for _, elf in self.files for other in elf.symbol_table().names())
         alike = {other for other in names if _looks_alike(other, name)}
         return difflib.get_close_matches(name, sorted(alike)[:_CANDIDATES], _SUGGESTIONS)

@@ -43,11 +43,14 @@ class _Plugin:
 
     def run(self, command: registry.Command, argument: str) -> None:
         """Run a command line and print its result; a KdbgError becomes one line, anything else is a bug."""
-        try:
-            from ..arguments import parse
+        from ..collector import rare_collections
 
-            self.session.settle()
-            self._print(command.name, command.run(self.session, parse(command, gdb.string_to_argv(argument))))
+        try:
+            with rare_collections():
+                from ..arguments import parse
+
+                self.session.settle()
+                self._print(command.name, command.run(self.session, parse(command, gdb.string_to_argv(argument))))
         except KdbgError as error:
             raise gdb.GdbError(f"kdbg: {error}") from None
         except gdb.error as error:

@@ -78,6 +78,8 @@ class GdbTarget:
 
     @property
     def is_system(self) -> bool:
+        if _lacks_register("cr3"):
+            return False
         root = self.register("cr3")
         # QEMU's user emulation has a CR3 too, which is 0; with paging on, no program of a machine could run on that.
         is_emulated_program = root == 0 and (self.register("cs") or 0) & 3 == 3
@@ -231,6 +233,16 @@ def _auxiliary_vector() -> Mapping[int, int]:
 def _frame(frame: gdb.Frame, interrupted: bool) -> Frame:
     registers = {name: int(frame.read_register(name)) & ADDRESS_MASK for name in _FRAME_REGISTERS}
     return Frame(frame.level(), Address(frame.pc()), Address(registers["rsp"]), registers, interrupted)
+
+
+# To ask a frame for a register that is not there makes GDB unwind, which reads files the first time. Only the frame
+# tells a running target, whose registers nobody can read, from one in the middle of a stop.
+def _lacks_register(name: str) -> bool:
+    with gdb_errors():
+        thread = gdb.selected_thread()
+        if thread is None or thread.is_running():
+            return False
+        return gdb.selected_inferior().architecture().registers().find(name) is None
 
 
 def _gdb_symbol(name: str) -> Optional[Symbol]:

@@ -7,10 +7,8 @@ record's own `problems` go where those of other results are.
 
 from __future__ import annotations
 
-import json
 from typing import Any, Iterable, Iterator, Protocol, Sequence, Tuple, runtime_checkable
 
-from .json import SCHEMA, plain_records, to_json
 from .table import Style, plain, to_text
 
 COLOURS = {
@@ -45,6 +43,10 @@ def stream_to_text(stream: Stream, style: Style = plain) -> Iterator[str]:
 
 def stream_to_json(command: str, stream: Stream) -> Iterator[str]:
     """Render as JSON, a line for each row and one for the end; chunks as in `stream_to_text`."""
+    import json
+
+    from .json import SCHEMA, plain_records, to_json
+
     head = f'{{"schema": {SCHEMA}, "command": {json.dumps(command)}, "data": '
     for rows in stream.rows:
         records = [(record.pop("problems", ()), record) for record in plain_records(rows)]

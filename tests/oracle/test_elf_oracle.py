@@ -298,3 +298,21 @@ def test_no_debugging_information() -> None:
     if elf.dwarf() is None:
         assert line_at(elf, elf.entry) is None
         assert variable_type(elf, "environ") is None
+
+
+def test_names_of_machines_and_relocations_are_those_of_pyelftools(tmp_path: Path) -> None:
+    enums = pytest.importorskip("elftools.elf.enums")
+    elffile = pytest.importorskip("elftools.elf.elffile")
+    plain = bytearray(Path(os.path.realpath(sys.executable)).read_bytes()[:64])
+    plain[32:48] = bytes(16)  # no tables
+    own = {"EM_X86_64": "x86-64", "EM_386": "i386"}
+    for number in (*range(1, 260), 0x9026, 0xFFFF):
+        plain[18:20] = number.to_bytes(2, "little")
+        path = tmp_path / f"{number}.elf"
+        path.write_bytes(plain)
+        with path.open("rb") as stream:
+            name = str(elffile.ELFFile(stream).header["e_machine"])
+        assert ElfFile(str(path)).machine == own.get(name, name.replace("EM_", "").lower())
+    elf = open_elf(str(tmp_path / "62.elf"))
+    names = {n: name for name, n in enums.ENUM_RELOC_TYPE_x64.items() if isinstance(n, int)}
+    assert [f"R_X86_64_{elf.relocation_name(number)}" for number in names] == list(names.values())

@@ -133,9 +133,13 @@ def test_a_path_from_a_hostile_dump_cannot_write_to_the_terminal() -> None:
 
 
 def test_missing_pyelftools_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "elftools.elf.elffile", None)
+    monkeypatch.setitem(__import__("sys").modules, "elftools.dwarf.dwarfinfo", None)
+    builder = small()
+    builder.section(".debug_info", PROGBITS, 0, b"\0" * 16)
+    elf = opened(tmp_path, builder.build())
+    assert elf.section(".debug_info") is not None
     with pytest.raises(KdbgError, match="pyelftools is missing for this python: install"):
-        opened(tmp_path, small().build())
+        elf.dwarf()
 
 
 def test_symbol_names_that_unfold_to_gigabytes(tmp_path: Path) -> None:
