@@ -100,7 +100,8 @@ def access_of(report: Report) -> Optional[Access]:
             size, address = found[2] or found[6] or found[7], found[3] or found[4] or found[5]
             kind = "write" if "rite" in found[1] else "read"
             return Access(kind, Address(int(address, 16)) if address else None, Size(int(size)) if size else None)
-    address_found = next((m for line in text[:12] if (m := _AT.search(line))), None)
+    named = (line for line in text[:12] if "addr" in line or " at " in line)
+    address_found = next((m for line in named if (m := _AT.search(line))), None)
     return Access(_kind(report.lines), Address(int(address_found[1], 16))) if address_found else None
 
 
