@@ -6,7 +6,6 @@ without any limit, so that 200 characters may ask for more memory than there is;
 
 from __future__ import annotations
 
-import ctypes
 import re
 from functools import lru_cache
 from typing import Any, Callable, Optional
@@ -91,6 +90,8 @@ def unfolded_size(mangled: str) -> int:
 
 @lru_cache(maxsize=1)
 def _cxx_demangler() -> Optional[Callable[[bytes], Optional[str]]]:
+    import ctypes
+
     for name in _LIBRARIES:
         try:
             function = ctypes.CDLL(name).__cxa_demangle
@@ -101,6 +102,8 @@ def _cxx_demangler() -> Optional[Callable[[bytes], Optional[str]]]:
 
 
 def _caller(function: Any, free: Any) -> Callable[[bytes], Optional[str]]:
+    import ctypes
+
     function.restype = ctypes.c_void_p
     function.argtypes = (ctypes.c_char_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
     free.argtypes = (ctypes.c_void_p,)

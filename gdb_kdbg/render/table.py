@@ -5,7 +5,6 @@ Rows that have rows themselves are shown one after the other, each with its own 
 
 from __future__ import annotations
 
-import textwrap
 from operator import attrgetter
 from typing import Any, Callable, Iterable, Sequence
 
@@ -130,6 +129,8 @@ def _cell(value: Any, field: Field) -> str:
 
 
 def _paragraph(item: Any, style: Style) -> list[str]:
+    import textwrap
+
     lines: list[str] = []
     for field in fields_of(type(item)):
         value = getattr(item, field.name)

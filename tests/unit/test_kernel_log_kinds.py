@@ -8,7 +8,7 @@ from kernel_reports import REGISTERS, TAIL, WHO, calls, report, trace
 from gdb_kdbg.kernel_log import crashes_in
 from gdb_kdbg.kernel_log_frames import plain
 from gdb_kdbg.kernel_log_guilty import dispatches, never_guilty, waits
-from gdb_kdbg.kernel_log_kinds import kinds
+from gdb_kdbg.kernel_log_kinds import kinds, word_of
 from gdb_kdbg.kernel_log_picks import RULES
 from gdb_kdbg.kernel_log_records import Crash
 
@@ -445,3 +445,20 @@ def test_the_other_classes() -> None:
     assert dispatches("process_one_work") and not dispatches("bake_pie")
     assert plain("bake_pie.constprop.0.isra.7") == "bake_pie" and plain("bake.pie") == "bake.pie"
     assert plain("__pfx_bake_pie") == "bake_pie"
+
+
+@pytest.mark.parametrize(
+    "pattern, word",
+    [
+        ("BUG: memory leak", "BUG: memory leak"),
+        (r"BUG: KASAN: ([\w-]+) in (?P<f>\S+)", "BUG: KASAN: "),
+        ("[Kk]ernel [Pp]anic - not syncing", "anic - not syncing"),
+        (r"INFO: task \S{0,40}: stuck", "INFO: task "),
+        ("colou?r: ab*", "colo"),
+        ("(a|b)(c(d|e))", ""),
+        ("WARNING: one|BUG: two", ""),
+        (r"[^\](|]x\|y(\)|z)", "x"),
+    ],
+)
+def test_the_word_of_a_pattern_is_in_all_its_matches(pattern: str, word: str) -> None:
+    assert word_of(pattern) == word
