@@ -29,6 +29,8 @@ _CALLER = re.compile(r"\[ {0,9}([TC]\d{1,10})\] ?")
 _COLOUR = re.compile(r"\x1b\[[0-9;]{0,12}[A-Za-z]")
 _SYSLOG = re.compile(r"(?:\w{3} {1,2}\d{1,2} \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT[\d:]{8})")
 _LATEST = 120
+# A text that is no longer does not reach the limit behind any stamp.
+_SHORT = LINE_LIMIT - 100
 
 
 def message(line: str, latest: int = _LATEST) -> tuple[str, str]:
@@ -47,7 +49,7 @@ def messages(lines: str) -> Iterator[tuple[str, str]]:
     """Yield for each of many lines what `message` returns for it; stamps are looked for in all of them at once."""
     for stamp, caller, text in _LINE.findall(lines):
         if stamp:
-            yield caller, text[: LINE_LIMIT - len(stamp)]
+            yield caller, text if len(text) <= _SHORT else text[: LINE_LIMIT - len(stamp)]
         else:
             yield _unusual(text[:LINE_LIMIT], _LATEST)
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from kernel_reports import REGISTERS, TAIL, WHO, calls, report, trace
 
 from gdb_kdbg.kernel_log import crashes_in
+from gdb_kdbg.kernel_log_classes import SERVING
 from gdb_kdbg.kernel_log_frames import plain
 from gdb_kdbg.kernel_log_guilty import dispatches, never_guilty, waits
 from gdb_kdbg.kernel_log_kinds import kinds, word_of
@@ -462,3 +465,11 @@ def test_the_other_classes() -> None:
 )
 def test_the_word_of_a_pattern_is_in_all_its_matches(pattern: str, word: str) -> None:
     assert word_of(pattern) == word
+
+
+def test_who_serves_is_told_by_sets_and_patterns_as_by_one_pattern() -> None:
+    whole = re.compile(rf"_*(?:{'|'.join(SERVING.values())})")
+    words = {word for pattern in SERVING.values() for word in re.findall(r"\w+", re.sub(r"\\[wd]", "", pattern))}
+    for word in sorted(words):
+        for name in (word, f"__{word}", f"{word}_x", f"{word[:-1]}", f"{word}.x", f"my_{word}", f"{word}64"):
+            assert never_guilty(name) == (not name or whole.fullmatch(name) is not None), name
