@@ -88,7 +88,11 @@ def _architecture(report: Report) -> str:
         return "x86-64"
     if "RIP: 0033:" in text and _UML_PLACE.search(text):
         return "um"
-    return next((name for name, words in _ARCHITECTURES if any(word in text for word in words)), "")
+    for name, words in _ARCHITECTURES:
+        for word in words:
+            if word in text:
+                return name
+    return ""
 
 
 def access_of(report: Report) -> Optional[Access]:

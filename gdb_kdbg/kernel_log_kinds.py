@@ -61,23 +61,25 @@ def _kind(number: int) -> Kind:
 
 # Looking for a word takes a tenth of a pattern's time, and most patterns fail.
 @lru_cache(maxsize=1)
-def _words() -> tuple[str, ...]:
-    return tuple(word_of(row[0]) for row in _ROWS)
+def _words() -> tuple[tuple[str, int], ...]:
+    return tuple((word, number) for number, row in enumerate(_ROWS) for word in words_of(row[0]))
 
 
-def word_of(pattern: str) -> str:
-    """Return the longest text that is in every match of a pattern; it may be empty."""
-    plain = re.sub(r"\\.|\[(?:\\.|[^\\\]])*\]", ".", pattern)
+def words_of(pattern: str) -> tuple[str, ...]:
+    """Return texts of which each match of a pattern has one: the longest of each alternative; they may be empty."""
+    plain = re.sub(r"\\(\[)|\\.|\[(?:\\.|[^\\\]])*\]", lambda found: found[1] or ".", pattern)
     plain = re.sub(r"\{\d*,?\d*\}", "*", plain)
     nested = 1
     while nested:
         plain, nested = re.subn(r"\([^()]*\)", ".", plain)
-    return "" if "|" in plain else max(re.findall(r"[\w :,#-]+(?![?*+])", plain), key=len, default="")
+    runs = (re.findall(r"[\w :,#\[-]+(?![?*+])", part) for part in plain.split("|"))
+    return tuple(max(found, key=len, default="") for found in runs)
 
 
 def kind_of(line: str) -> Optional[Kind]:
     """Return the kind of report that a line begins, None if it begins none."""
     line = line[:HEAD_LIMIT]
-    numbers = (number for number, word in enumerate(_words()) if word in line)
-    found = next((kind for number in numbers if (kind := _kind(number)).pattern.search(line)), None)
-    return None if found is None or _HARMLESS.search(line) else found
+    for word, number in _words():
+        if word in line and (kind := _kind(number)).pattern.search(line):
+            return None if _HARMLESS.search(line) else kind
+    return None

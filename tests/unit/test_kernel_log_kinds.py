@@ -11,7 +11,7 @@ from gdb_kdbg.kernel_log import crashes_in
 from gdb_kdbg.kernel_log_classes import SERVING
 from gdb_kdbg.kernel_log_frames import plain
 from gdb_kdbg.kernel_log_guilty import dispatches, never_guilty, waits
-from gdb_kdbg.kernel_log_kinds import kinds, word_of
+from gdb_kdbg.kernel_log_kinds import kinds, words_of
 from gdb_kdbg.kernel_log_picks import RULES
 from gdb_kdbg.kernel_log_records import Crash
 
@@ -451,20 +451,21 @@ def test_the_other_classes() -> None:
 
 
 @pytest.mark.parametrize(
-    "pattern, word",
+    "pattern, words",
     [
-        ("BUG: memory leak", "BUG: memory leak"),
-        (r"BUG: KASAN: ([\w-]+) in (?P<f>\S+)", "BUG: KASAN: "),
-        ("[Kk]ernel [Pp]anic - not syncing", "anic - not syncing"),
-        (r"INFO: task \S{0,40}: stuck", "INFO: task "),
-        ("colou?r: ab*", "colo"),
-        ("(a|b)(c(d|e))", ""),
-        ("WARNING: one|BUG: two", ""),
-        (r"[^\](|]x\|y(\)|z)", "x"),
+        ("BUG: memory leak", ["BUG: memory leak"]),
+        (r"BUG: KASAN: ([\w-]+) in (?P<f>\S+)", ["BUG: KASAN: "]),
+        ("[Kk]ernel [Pp]anic - not syncing", ["anic - not syncing"]),
+        (r"INFO: task \S{0,40}: stuck", ["INFO: task "]),
+        ("colou?r: ab*", ["colo"]),
+        ("(a|b)(c(d|e))", [""]),
+        ("WARNING: one|BUG: two", ["WARNING: one", "BUG: two"]),
+        (r"(one|two): \[# \[?", [": [# "]),
+        (r"[^\](|]x\|y(\)|z)", ["x"]),
     ],
 )
-def test_the_word_of_a_pattern_is_in_all_its_matches(pattern: str, word: str) -> None:
-    assert word_of(pattern) == word
+def test_each_match_of_a_pattern_has_one_of_its_words(pattern: str, words: list[str]) -> None:
+    assert list(words_of(pattern)) == words
 
 
 def test_who_serves_is_told_by_sets_and_patterns_as_by_one_pattern() -> None:
