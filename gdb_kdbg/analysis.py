@@ -119,6 +119,8 @@ def read_log(
     except KdbgError as error:
         problems.append(str(error))
     made = reading.made(source, kind)
+    if not problems:
+        return made
     return made._replace(analysis=replace(made.analysis, problems=(*problems, *made.analysis.problems)))
 
 

@@ -9,7 +9,6 @@ from .analysis import Analysis, read_log
 from .analysis_text import Parts, analysis_lines
 from .errors import KdbgError
 from .log_files import STANDARD_INPUT, Opened, log_names, open_named, opened
-from .log_follow import of_descriptor
 from .log_symbols import Symbolic, parse_objfile
 from .units import shown
 
@@ -56,6 +55,8 @@ class AnalysisStream:
     def _analysis(self, name: str) -> Analysis:
         def opening() -> Opened:
             if name == STANDARD_INPUT:
+                from .log_follow import of_descriptor
+
                 return opened(of_descriptor(self._session.standard_input(), "standard input"), "standard input")
             return open_named(name)
 

@@ -106,6 +106,10 @@ class EventParser:
         return block[end:]
 
     def _block(self, block: bytes) -> List[Event]:
+        if b"DBG" not in block and b'":' not in block and not self._repairer.is_waiting:
+            self._tally.lines += block.count(b"\n")
+            self._tally.size += len(block)
+            return []
         line, offset = self._tally.lines + 1, self._tally.size
         lines = block.split(b"\n")
         rows, events, damaged = self._undamaged(lines, line, offset)

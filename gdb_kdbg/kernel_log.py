@@ -12,7 +12,7 @@ from typing import Iterable, Iterator, Optional, Union
 from .kernel_log_boot import REBOOT, Boots
 from .kernel_log_crash import crash_from
 from .kernel_log_kinds import NEEDLES, Kind, kind_of
-from .kernel_log_lines import LINE_LIMIT, STAMPED, message
+from .kernel_log_lines import LINE_LIMIT, message, messages
 from .kernel_log_records import Crash, NameOf
 
 LINES_A_REPORT = 1200
@@ -83,26 +83,22 @@ class _Open:
         """No head, or one that only a stack makes a report's."""
         return self.kind is None or (self.kind.then == "stack" and not self.has_stack)
 
-    # The same for many lines at once: most logs are one report's. Returns how many were its own, or nobody's.
-    def take(self, number: int, lines: list[str]) -> int:
+    # The same for many lines at once: most logs are one report's. Returns how many were its own, or
+    # nobody's, if not all.
+    def take(self, number: int, lines: str) -> Optional[int]:
         key, own, room, last = self.key, self.lines, LINES_A_REPORT, self.last
-        for taken, line in enumerate(lines):
-            found = STAMPED.match(line)
-            if found:
-                caller, text = found[1] or "", line[found.end() : LINE_LIMIT]
-            else:
-                caller, text = message(line)
+        for place, (caller, text) in enumerate(messages(lines), number):
             if caller == key:
                 own.append(text)
-                last = number + taken
+                last = place
                 if text[:1] in _LAST_STARTS and text.startswith(_LAST) or len(own) >= room:
-                    self.last, self.done = last, True
-                    return len(lines)
+                    self.done = True
+                    break
             elif text.startswith("NMI backtrace"):
                 self.last = last
-                return taken
+                return place - number
         self.last = last
-        return len(lines)
+        return None
 
     @property
     def has_stack(self) -> bool:
@@ -146,11 +142,9 @@ class _Reader:
         number = self._number
         self._number += text.count("\n") + 1
         if any(not report.done for report in self._reports):
-            rest = text.split("\n")
-            if len(self._reports) == 1 and not self._aliases:
-                taken = self._reports[0].take(number, rest)
-                number, rest = number + taken, rest[taken:]
-            for place, line in enumerate(rest):
+            alone = len(self._reports) == 1 and not self._aliases
+            taken = self._reports[0].take(number, text) if alone else 0
+            for place, line in enumerate(() if taken is None else text.split("\n")[taken:], taken or 0):
                 self._line(number + place, line)
         yield from self._closed()
 

@@ -88,7 +88,11 @@ def _architecture(report: Report) -> str:
         return "x86-64"
     if "RIP: 0033:" in text and _UML_PLACE.search(text):
         return "um"
-    return next((name for name, words in _ARCHITECTURES if any(word in text for word in words)), "")
+    for name, words in _ARCHITECTURES:
+        for word in words:
+            if word in text:
+                return name
+    return ""
 
 
 def access_of(report: Report) -> Optional[Access]:
@@ -100,7 +104,8 @@ def access_of(report: Report) -> Optional[Access]:
             size, address = found[2] or found[6] or found[7], found[3] or found[4] or found[5]
             kind = "write" if "rite" in found[1] else "read"
             return Access(kind, Address(int(address, 16)) if address else None, Size(int(size)) if size else None)
-    address_found = next((m for line in text[:12] if (m := _AT.search(line))), None)
+    named = (line for line in text[:12] if "addr" in line or " at " in line)
+    address_found = next((m for line in named if (m := _AT.search(line))), None)
     return Access(_kind(report.lines), Address(int(address_found[1], 16))) if address_found else None
 
 

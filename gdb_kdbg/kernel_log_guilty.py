@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from typing import Iterable
 
 from .kernel_log_classes import SERVING
 
-_NEVER = re.compile(rf"_*(?:{'|'.join(SERVING.values())})")
+# One of several alternatives, groups in it and all.
+_ALTERNATIVE = re.compile(r"(?:[^|()\[\\]|\\.|\[[^\]]*\]|\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\))+")
+_WORD = re.compile(r"\w*")
 
 # A task that waits, by whatever means: the culprit is who waits, in the first function that does something else.
 _WAITS = re.compile(
@@ -61,10 +64,42 @@ _SYSCALL = re.compile(
 )
 
 
+class _Serving:
+    """What serves: whole names, starts of names, and patterns of others; most are no patterns, which take long to
+    compile and to try."""
+
+    def __init__(self, patterns: Iterable[str]) -> None:
+        self._names: set[str] = set()
+        self._starts: set[str] = set()
+        others = []
+        for pattern in _ALTERNATIVE.findall("|".join(patterns)):
+            name = pattern[:-3] if pattern.endswith((r"\w*", r"\w+")) else pattern
+            # Patterns that begin in `_` share it with what may stand before any name.
+            if not name.isidentifier() or name[0] == "_":
+                others.append(pattern)
+                continue
+            if not pattern.endswith(r"\w+"):
+                self._names.add(name)
+            if name != pattern:
+                self._starts.add(name)
+        self._others = re.compile(rf"_*(?:{'|'.join(others)})")
+
+    def __contains__(self, name: str) -> bool:
+        bare = name.lstrip("_")
+        if bare in self._names or self._others.fullmatch(name):
+            return True
+        return any(bare[:end] in self._starts for end in range(1, len(bare))) and _WORD.fullmatch(bare) is not None
+
+
+@lru_cache(maxsize=1)
+def _serving() -> _Serving:
+    return _Serving(SERVING.values())
+
+
 @lru_cache(maxsize=8192)
 def never_guilty(name: str) -> bool:
     """Tell whether a function only serves others, or reports what they did."""
-    return not name or _NEVER.fullmatch(name) is not None
+    return not name or name in _serving()
 
 
 @lru_cache(maxsize=4096)

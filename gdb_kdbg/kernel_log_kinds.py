@@ -40,7 +40,6 @@ NEEDLES = (
 # Heads are at the start of their lines.
 HEAD_LIMIT = 512
 _ROWS = (*CHECKERS, *FAULTS, *BROKEN)
-_GROUP = re.compile(r"(?<!\\)\((?:\?P<\w+>|(?!\?))")
 # What looks like a head, and is none: lines about reports, and what user programs print about themselves.
 _HARMLESS = re.compile(
     r"INFO: (?:lockdep is turned off|Stall ended|NMI handler|rcu_\w+ detected expedited stalls .{0,40}\{ \} )"
@@ -48,21 +47,39 @@ _HARMLESS = re.compile(
 )
 
 
-@lru_cache(maxsize=1)
 def kinds() -> tuple[Kind, ...]:
     """Return all kinds of reports, those that must be tried first in front."""
-    return tuple(Kind(re.compile(row[0]), *row[1:]) for row in _ROWS)
+    return tuple(map(_kind, range(len(_ROWS))))
 
 
-# One pattern for all kinds: most lines with a needle are no head, and leave with one search.
+# Compiled when it is tried: a log has reports of few kinds.
+@lru_cache(maxsize=None)
+def _kind(number: int) -> Kind:
+    pattern, *rest = _ROWS[number]
+    return Kind(re.compile(pattern), *rest)
+
+
+# Looking for a word takes a tenth of a pattern's time, and most patterns fail.
 @lru_cache(maxsize=1)
-def _any() -> re.Pattern[str]:
-    return re.compile("|".join(_GROUP.sub("(?:", row[0]) for row in _ROWS))
+def _words() -> tuple[tuple[str, int], ...]:
+    return tuple((word, number) for number, row in enumerate(_ROWS) for word in words_of(row[0]))
+
+
+def words_of(pattern: str) -> tuple[str, ...]:
+    """Return texts of which each match of a pattern has one: the longest of each alternative; they may be empty."""
+    plain = re.sub(r"\\(\[)|\\.|\[(?:\\.|[^\\\]])*\]", lambda found: found[1] or ".", pattern)
+    plain = re.sub(r"\{\d*,?\d*\}", "*", plain)
+    nested = 1
+    while nested:
+        plain, nested = re.subn(r"\([^()]*\)", ".", plain)
+    runs = (re.findall(r"[\w :,#\[-]+(?![?*+])", part) for part in plain.split("|"))
+    return tuple(max(found, key=len, default="") for found in runs)
 
 
 def kind_of(line: str) -> Optional[Kind]:
     """Return the kind of report that a line begins, None if it begins none."""
     line = line[:HEAD_LIMIT]
-    if not _any().search(line) or _HARMLESS.search(line):
-        return None
-    return next((kind for kind in kinds() if kind.pattern.search(line)), None)
+    for word, number in _words():
+        if word in line and (kind := _kind(number)).pattern.search(line):
+            return None if _HARMLESS.search(line) else kind
+    return None

@@ -6,11 +6,14 @@ Kernels with CONFIG_PRINTK_CALLER print the task `[T123]` or CPU `[C1]`; that te
 from __future__ import annotations
 
 import re
+from typing import Iterator
 
 # No line of a kernel is longer (LOG_LINE_MAX and its prefix); the rest of a longer one is noise.
 LINE_LIMIT = 2048
 
 STAMPED = re.compile(r"(?:<\d{1,3}>)?\[ {0,9}\d{1,10}\.\d{3,9}\](?:\[ {0,9}([TC]\d{1,10})\])? ?")
+# A whole line: its stamp, the caller in it, and its text; without a stamp all of it is text.
+_LINE = re.compile(r"^((?:<\d{1,3}>)?\[ {0,9}\d{1,10}\.\d{3,9}\](?:\[ {0,9}([TC]\d{1,10})\])? ?)?(.*)", re.MULTILINE)
 _LATE = re.compile(r"\[ {0,9}\d{1,10}\.\d{3,9}\](?:\[ {0,9}([TC]\d{1,10})\])? ?")
 # netconsole and /dev/kmsg; syslog and journald; dmesg -T; colours; a level alone.
 _OTHER = re.compile(
@@ -26,6 +29,8 @@ _CALLER = re.compile(r"\[ {0,9}([TC]\d{1,10})\] ?")
 _COLOUR = re.compile(r"\x1b\[[0-9;]{0,12}[A-Za-z]")
 _SYSLOG = re.compile(r"(?:\w{3} {1,2}\d{1,2} \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT[\d:]{8})")
 _LATEST = 120
+# A text that is no longer does not reach the limit behind any stamp.
+_SHORT = LINE_LIMIT - 100
 
 
 def message(line: str, latest: int = _LATEST) -> tuple[str, str]:
@@ -38,6 +43,15 @@ def message(line: str, latest: int = _LATEST) -> tuple[str, str]:
     if stamped:
         return stamped[1] or "", line[stamped.end() : LINE_LIMIT]
     return _unusual(line[:LINE_LIMIT], latest)
+
+
+def messages(lines: str) -> Iterator[tuple[str, str]]:
+    """Yield for each of many lines what `message` returns for it; stamps are looked for in all of them at once."""
+    for stamp, caller, text in _LINE.findall(lines):
+        if stamp:
+            yield caller, text if len(text) <= _SHORT else text[: LINE_LIMIT - len(stamp)]
+        else:
+            yield _unusual(text[:LINE_LIMIT], _LATEST)
 
 
 def _unusual(line: str, latest: int) -> tuple[str, str]:

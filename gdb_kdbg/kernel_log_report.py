@@ -11,7 +11,7 @@ from .kernel_log_records import Frame, NameOf
 
 # The marks that begin a section; what follows belongs to it until the next mark.
 _MARK = re.compile(
-    r"\s{0,16}(?:"
+    r"\s{0,16}(?=\S)(?:"
     r"(?P<trace>Call [Tt]race:|Backtrace:|\[?Call Trace\]|\(?unwind_backtrace\)|show_backtrace)"
     r"|(?P<allocated>Allocated by task |allocated by task |INFO: Allocated in |Allocated in |page last allocated via"
     r"|kfence-#\d+:)"

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import stat
-import subprocess
-import zlib
 from io import FileIO
 from typing import IO, Any, Callable, Iterator
 
@@ -68,9 +65,10 @@ def _pieces(file: FileIO, path: str) -> Iterator[bytes]:
 def _decompressed(file: FileIO, path: str, is_xz: bool) -> Iterator[bytes]:
     import gzip
     import lzma
+    import zlib
 
     unpack: Callable[[FileIO], IO[bytes]] = lzma.open if is_xz else gzip.open  # type: ignore[assignment]
-    with file, _unpacking(path, lzma.LZMAError), unpack(file) as opened:
+    with file, _unpacking(path, zlib.error, lzma.LZMAError), unpack(file) as opened:
         # What is whole of a file that ends too soon is given before it is said that it does.
         while piece := opened.read1(PIECE):  # type: ignore[attr-defined]
             yield piece
@@ -80,7 +78,7 @@ def _decompressed(file: FileIO, path: str, is_xz: bool) -> Iterator[bytes]:
 def _unpacking(path: str, *errors: Any) -> Iterator[None]:
     try:
         yield
-    except (EOFError, OSError, zlib.error, *errors) as error:
+    except (EOFError, OSError, *errors) as error:
         raise BadFile(_ENDED.format(shown(path), error)) from None
 
 
@@ -100,6 +98,8 @@ def _by_library(file: FileIO, path: str, zstandard: Any) -> Iterator[bytes]:
 
 
 def _by_program(file: FileIO, path: str) -> Iterator[bytes]:
+    import shutil
+
     program = shutil.which("zstd")
     if program is None:
         file.close()
@@ -108,6 +108,8 @@ def _by_program(file: FileIO, path: str) -> Iterator[bytes]:
 
 
 def _from_program(program: str, file: FileIO, path: str) -> Iterator[bytes]:
+    import subprocess
+
     command = [program, "-dcq"]
     with file, subprocess.Popen(command, stdin=file, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None and process.stderr is not None

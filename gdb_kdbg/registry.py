@@ -192,9 +192,17 @@ class Registry:
             importlib.import_module(f"{__package__}.commands.{module}")
         return tuple(self._commands.values())
 
+    def named(self, name: str) -> Optional[Command]:
+        """Import only the module that is called like a command; return None if it declares no such command."""
+        module = name.replace("-", "_")
+        if module in MODULES:
+            importlib.import_module(f"{__package__}.commands.{module}")
+        return self._commands.get(name)
+
 
 _registry = Registry()
 commands = _registry.commands
+named = _registry.named
 
 
 def command(

@@ -48,7 +48,7 @@ def safe_text(raw: bytes | str, limit: int = TEXT_LIMIT) -> str:
         raw = raw[: 4 * limit + 1].split(b"\0", 1)[0].decode("utf-8", "backslashreplace")
     text = raw.split("\0", 1)[0]
     shown = text[:limit]
-    escaped = "".join(c if c.isprintable() else _escape(c) for c in shown)
+    escaped = shown if shown.isprintable() else "".join(c if c.isprintable() else _escape(c) for c in shown)
     return escaped + ("..." if len(text) > limit else "")
 
 

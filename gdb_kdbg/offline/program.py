@@ -10,7 +10,7 @@ from typing import Iterator, Optional, Sequence
 
 from ..arguments import add_outside
 from ..errors import KdbgError
-from ..registry import SETTINGS, Argument, Command, commands
+from ..registry import SETTINGS, Argument, Command, commands, named
 from ..render.json import error_to_json, to_json
 from ..render.stream import COLOURS, Stream, stream_to_json, stream_to_text
 from ..render.table import Style, plain, to_text
@@ -21,7 +21,7 @@ _COLOURS = {"corrupted": "31;1", "intact": "32", "unset": "33", "unknown": "33"}
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Run one command; return 0, or 1 after an error of one line, or what the command's stream says at its end."""
-    known = {command.name: command for command in commands() if not command.live}
+    known = _known(sys.argv[1:] if arguments is None else arguments)
     options = _parse(_parser(known), arguments, known)
     status: list[int] = []
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -43,6 +43,12 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     except KeyboardInterrupt:
         return 130
     return sum(status)
+
+
+# The command that is named, or all to choose from: every command that argparse is told of takes its time.
+def _known(words: Sequence[str]) -> dict[str, Command]:
+    one = named(words[0]) if words else None
+    return {command.name: command for command in ([one] if one and not one.live else commands()) if not command.live}
 
 
 # argparse takes all bare words at the first it meets; files that stand behind an option are left over.

@@ -19,7 +19,7 @@ _AS_THEY_ARE = frozenset((str, bool, float, _NONE))
 
 def to_json(command: str, result: Any) -> str:
     """Render a result as one line of JSON."""
-    data = _plain(result, False)
+    data = plain(result)
     problems = data.pop("problems", [])
     return json.dumps({"schema": SCHEMA, "command": command, "data": data, "problems": problems})
 
@@ -34,13 +34,14 @@ def plain_records(records: Sequence[Any]) -> Sequence[Any]:
     return _all_plain(list(records), False) if records else ()
 
 
-def _plain(value: Any, is_hexadecimal: bool) -> Any:
+def plain(value: Any, is_hexadecimal: bool = False) -> Any:
+    """Return a value as what `json.dumps` takes, numbers in hex as text if its field says so."""
     if is_record(value):
         return _objects([value])[0]
     if isinstance(value, (tuple, list)):
         return _all_plain(value, is_hexadecimal)
     if isinstance(value, dict):
-        return {name: _plain(item, is_hexadecimal) for name, item in value.items()}
+        return {name: plain(item, is_hexadecimal) for name, item in value.items()}
     if is_hexadecimal and isinstance(value, int) and not isinstance(value, bool):
         return hexadecimal(value)
     return value
@@ -55,7 +56,7 @@ def _all_plain(values: Sequence[Any], is_hexadecimal: bool) -> Sequence[Any]:
         return [None if value is None else f"{value & ADDRESS_MASK:#x}" for value in values]
     if len(kinds) == 1 and is_record(values[0]):
         return _objects(values)
-    return [_plain(value, is_hexadecimal) for value in values]
+    return [plain(value, is_hexadecimal) for value in values]
 
 
 def _objects(records: Sequence[Any]) -> list[dict[str, Any]]:

@@ -45,12 +45,23 @@ def stream_to_json(command: str, stream: Stream) -> Iterator[str]:
     """Render as JSON, a line for each row and one for the end; chunks as in `stream_to_text`."""
     import json
 
-    from .json import SCHEMA, plain_records, to_json
+    from .json import SCHEMA, to_json
 
     head = f'{{"schema": {SCHEMA}, "command": {json.dumps(command)}, "data": '
     for rows in stream.rows:
-        records = [(record.pop("problems", ()), record) for record in plain_records(rows)]
-        lines = [f'{head}{json.dumps(record)}, "problems": {json.dumps(told)}}}\n' for told, record in records]
-        yield "".join(lines)
+        yield "".join([f'{head}{record}, "problems": {told}}}\n' for record, told in _row_texts(rows)])
     end = stream.end()
     yield to_json(command, end) + "\n" if end is not None else ""
+
+
+# A record that comes alone is large or was waited for; small ones by the hundred share their columns.
+def _row_texts(rows: Sequence[Any]) -> Iterable[Tuple[str, str]]:
+    import json
+
+    from .json import plain_records
+    from .json_text import record_texts
+
+    if len(rows) == 1:
+        return (record_texts(rows[0]),)
+    records = [(record.pop("problems", ()), record) for record in plain_records(rows)]
+    return ((json.dumps(record), json.dumps(told)) for told, record in records)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from kernel_reports import REGISTERS, TAIL, WHO, calls, report, trace
 
 from gdb_kdbg.kernel_log import crashes_in
+from gdb_kdbg.kernel_log_classes import SERVING
 from gdb_kdbg.kernel_log_frames import plain
 from gdb_kdbg.kernel_log_guilty import dispatches, never_guilty, waits
-from gdb_kdbg.kernel_log_kinds import kinds
+from gdb_kdbg.kernel_log_kinds import kinds, words_of
 from gdb_kdbg.kernel_log_picks import RULES
 from gdb_kdbg.kernel_log_records import Crash
 
@@ -445,3 +448,29 @@ def test_the_other_classes() -> None:
     assert dispatches("process_one_work") and not dispatches("bake_pie")
     assert plain("bake_pie.constprop.0.isra.7") == "bake_pie" and plain("bake.pie") == "bake.pie"
     assert plain("__pfx_bake_pie") == "bake_pie"
+
+
+@pytest.mark.parametrize(
+    "pattern, words",
+    [
+        ("BUG: memory leak", ["BUG: memory leak"]),
+        (r"BUG: KASAN: ([\w-]+) in (?P<f>\S+)", ["BUG: KASAN: "]),
+        ("[Kk]ernel [Pp]anic - not syncing", ["anic - not syncing"]),
+        (r"INFO: task \S{0,40}: stuck", ["INFO: task "]),
+        ("colou?r: ab*", ["colo"]),
+        ("(a|b)(c(d|e))", [""]),
+        ("WARNING: one|BUG: two", ["WARNING: one", "BUG: two"]),
+        (r"(one|two): \[# \[?", [": [# "]),
+        (r"[^\](|]x\|y(\)|z)", ["x"]),
+    ],
+)
+def test_each_match_of_a_pattern_has_one_of_its_words(pattern: str, words: list[str]) -> None:
+    assert list(words_of(pattern)) == words
+
+
+def test_who_serves_is_told_by_sets_and_patterns_as_by_one_pattern() -> None:
+    whole = re.compile(rf"_*(?:{'|'.join(SERVING.values())})")
+    words = {word for pattern in SERVING.values() for word in re.findall(r"\w+", re.sub(r"\\[wd]", "", pattern))}
+    for word in sorted(words):
+        for name in (word, f"__{word}", f"{word}_x", f"{word[:-1]}", f"{word}.x", f"my_{word}", f"{word}64"):
+            assert never_guilty(name) == (not name or whole.fullmatch(name) is not None), name

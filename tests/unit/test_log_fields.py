@@ -16,6 +16,7 @@ from gdb_kdbg.log_files import opened
 from gdb_kdbg.log_symbols import Symbolic
 from gdb_kdbg.page.document import page
 from gdb_kdbg.render.json import plain_records
+from gdb_kdbg.render.json_text import record_texts
 
 # Logs of a hundred events that are tried.
 LOGS = int(os.environ.get("KDBG_MUTATIONS", "30000")) // 200
@@ -61,6 +62,8 @@ def test_whatever_stands_in_an_event_nothing_is_raised() -> None:
         reading = read(raw)
         text = "".join(part for parts in analysis_lines(reading.analysis, True) for part, _ in parts)
         assert text.isprintable()
-        json.dumps(plain_records([reading.analysis]))
+        plain = dict(plain_records([reading.analysis])[0])
+        problems = plain.pop("problems")
+        assert record_texts(reading.analysis) == (json.dumps(plain), json.dumps(problems))
         if number % 20 == 0:
             assert "\x1b" not in page(dossier_of_reading(reading, Symbolic(), lambda raw=raw: iter([raw])))

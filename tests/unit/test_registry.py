@@ -19,6 +19,7 @@ from gdb_kdbg.registry import (
     command,
     commands,
     complete,
+    named,
 )
 
 ARGUMENTS = (
@@ -232,3 +233,9 @@ def test_a_bare_word_of_a_command_for_files_is_a_file(text: str, asked: bool) ->
     assert asks_for_file(command, text) is asked
     assert command.usage() == "kdbg ring LOGS... [--on] [--pid COUNT]"
     assert parse(command, ["a", "b", "--on"]).logs == ["a", "b"]
+
+
+def test_a_command_that_is_named_is_the_one_of_all() -> None:
+    for one in commands():
+        assert named(one.name) is one
+    assert named("no-such-command") is None

@@ -6,9 +6,12 @@ import json
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Mapping, NamedTuple, Optional
 
+import pytest
+
 from gdb_kdbg.finding import Facts, Finding, WhyReport
 from gdb_kdbg.render.columns import aligned
-from gdb_kdbg.render.json import error_to_json, to_json
+from gdb_kdbg.render.json import error_to_json, plain_records, to_json
+from gdb_kdbg.render.json_text import record_texts
 from gdb_kdbg.render.table import to_text
 from gdb_kdbg.units import Address, Count, LinkAddress, Size, Word
 
@@ -360,3 +363,45 @@ def test_a_table_of_mixed_values_has_each_in_its_form() -> None:
     assert [line.strip() for line in to_text(Slots(rows)).splitlines()[2:]] == [  # type: ignore[arg-type]
         "", "value", "", "3", "1.5", "x", "cpu=3",
     ]  # fmt: skip
+
+
+class Place(NamedTuple):
+    name: str
+    address: Optional[Address] = None
+    sure: bool = True
+
+
+class Nothing(NamedTuple):
+    pass
+
+
+@dataclass(frozen=True)
+class Large:
+    report: Report
+    places: tuple[Place, ...]
+    facts: tuple[Facts, ...]
+    words: Mapping[str, Word]
+    values: Any
+    nothing: tuple[Nothing, ...] = (Nothing(), Nothing())
+    problems: tuple[str, ...] = ('too \u2014 "large"',)
+
+
+@pytest.mark.parametrize("values", [(), (1, True, None), (1.0, 1), ["a", ["b", ("c",)], {"d": 1}], (Facts(), Facts())])
+def test_a_record_that_is_written_at_once_is_what_the_encoder_makes_of_it(values: Any) -> None:
+    places = (Place("a\x1b"), Place("a\x1b", Address(-1)), Place("\udc80", Address(0), False))
+    rows = (Row(Count(0)), Row(Count(1), Address(16), name="%s"))
+    for large in (
+        Large(
+            Report("s", rows=rows, addresses=(Address(1), Address(1))),
+            places,
+            (Facts(asked=Size(3)),),
+            {"w": Word(9)},
+            values,
+        ),
+        Large(Report("%d"), places[:1], (), {}, values, (), ()),
+        Facts(verdict="a"),
+        Place("b"),
+    ):
+        plain = dict(plain_records([large])[0])
+        problems = plain.pop("problems", ())
+        assert record_texts(large) == (json.dumps(plain), json.dumps(problems))
