@@ -232,9 +232,13 @@ def _task_place(target: GdbTarget) -> Optional[TaskPlace]:
 def _how(plans: Sequence[Plan]) -> str:
     entries = sum(len(plan.entries) for plan in plans)
     slots = len({slot.address for plan in plans for slot in plan.slots})
-    parts = [f"{entries} at the entry of a routine"] * bool(entries)
-    parts += [f"{slots} in slots that lead to one"] * bool(slots)
+    parts = [f"patched the entry of {_counted(entries, 'routine')}"] * bool(entries)
+    parts += [f"redirected {_counted(slots, 'slot')}"] * bool(slots)
     return " and ".join(parts)
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'s' * (count != 1)}"
 
 
 def _ring_symbols(area: Area) -> Mapping[str, Symbol]:

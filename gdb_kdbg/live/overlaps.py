@@ -51,7 +51,7 @@ class GdbOverlaps:
             )
         self._probe = GdbProbe(self._target, routines, mode, self._found, self._refresh)
         self._leaving.add(self._leave)
-        return OverlapArmed(f"armed {self._probe.how}", self.describe(), tuple(self._probe.problems))
+        return OverlapArmed(self._probe.how, self.describe(), tuple(self._probe.problems))
 
     def _arm_exact(self, routines: Sequence[str]) -> OverlapArmed:
         planner = Planner(self._target, evaluate, _unresolved)

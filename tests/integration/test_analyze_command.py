@@ -7,7 +7,6 @@ import json
 import lzma
 import pathlib
 import resource
-import shutil
 import subprocess
 import sys
 from typing import Any, Callable, Optional
@@ -63,8 +62,7 @@ def boot2dump(text: bytes) -> bytes:
 
 
 def zstd(data: bytes) -> bytes:
-    if shutil.which("zstd") is None:
-        pytest.skip("zstd is not installed")
+    support.require("zstd")
     return subprocess.run(["zstd", "-qc"], input=data, stdout=subprocess.PIPE, check=True).stdout
 
 

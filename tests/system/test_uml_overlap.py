@@ -274,6 +274,6 @@ def test_a_stripped_kernel_is_not_mistaken_for_its_libc(tmp_path: pathlib.Path) 
         find = f"gdb.selected_inferior().search_memory(0x60000000, 16 << 20, bytes.fromhex('{MEMCPY}'))"
         named = [f"python gdb.set_convenience_variable('memcpy_here', {find})", "kdbg overlap $memcpy_here"]
         output = support.gdb([f"kdbg connect uml {guest.pid}", *named, "kdbg overlap --off", "detach"])
-        assert output.data("overlap", 0)["done"] == "armed 1 at the entry of a routine"
+        assert output.data("overlap", 0)["done"] == "patched the entry of 1 routine"
         assert output.data("overlap")["done"] == "took 1 probe out"
         assert uml.state(guest) == before and "all right" in guest.do("files 5")
