@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import pathlib
@@ -82,7 +83,7 @@ def _of_processes(kernel: pathlib.Path, baseline: float, rounds: int) -> Iterato
     yield _milliseconds("ucopy_double in its file: to the first breach", first, baseline, _SOON)
     for routine in ("ucopy_double", "ucopy"):
         quick = _command(kernel, routine, "--quick")
-        value = _median(lambda quick=quick: seconds_of(quick), rounds)  # type: ignore[misc]
+        value = _median(functools.partial(seconds_of, quick), rounds)
         yield _milliseconds(f"{routine} in its file: --quick", value, baseline, _SOON)
 
 

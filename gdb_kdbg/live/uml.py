@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
 import struct
 from typing import Callable, Iterator, Optional, Sequence
@@ -130,7 +131,7 @@ class UmlConnection:
     def _pass_signals(self) -> None:
         for name in SIGNALS:
             before = _handling(name)
-            self._undo.append((False, lambda words=f"handle {name} {before}": _quietly(words)))  # type: ignore[misc]
+            self._undo.append((False, functools.partial(_quietly, f"handle {name} {before}")))
             _quietly(f"handle {name} nostop noprint pass")
 
     # Each trap of a guest's process stops it and sends SIGCHLD to the kernel, of which the tracer is told every time.
