@@ -133,7 +133,7 @@ def test_a_program_whose_gdb_is_killed_afterwards_runs_on(
 
 
 def test_signals_of_the_program_come_through_later(program: pathlib.Path) -> None:
-    lines = ["handle SIGALRM nostop noprint pass", "break setitimer", "run <<< x", "finish",
+    lines = ["handle SIGALRM nostop noprint pass", "break setitimer", f"run < {program}", "finish",
              *[f"source {program.parent / 'inject.py'}"] * 5, "continue"]  # fmt: skip
     output = gdb(lines, str(program))
     assert output.text.count("function 709") == 5 and "ticks 102" in output.text and "exited normally" in output.text
@@ -149,5 +149,5 @@ def test_without_a_native_program_it_says_so(program: pathlib.Path) -> None:
 
 def test_a_thread_that_enters_a_system_call_is_not_used(program: pathlib.Path) -> None:
     source = f"source {program.parent / 'inject.py'}"
-    output = gdb(["catch syscall pause", "run <<< x", source, "kill"], str(program))
+    output = gdb(["catch syscall pause", f"run < {program}", source, "kill"], str(program))
     assert "function 709" in output.text  # by the other thread
