@@ -46,7 +46,7 @@ class LogTarget(FileTarget):
         return super().label(address) if self._has(address, Size(1), flags=_EXECUTABLE) else None
 
     def _has(self, address: int, size: int, flags: int = 0, without: int = 0) -> bool:
-        for objfile, elf in self._symbols.holders(address):
+        for objfile, elf in self.symbols.holders(address):
             place = address - objfile.load_bias
             return any(
                 part.address <= place and place + size <= part.end and part.flags & flags == flags

@@ -5,12 +5,10 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Mapping, Optional, Sequence, Union
 
-from ..dwarf import own_line_at, variable_type
-from ..dwarf_types import member
 from ..elf import ElfFile, Note, open_elf
 from ..errors import BadFile, KdbgError, NotSupported
-from ..symbols import Symbols
-from ..target import ArrayType, Frame, Location, Objfile, Signal, Symbol
+from ..named_by_files import NamedByFiles
+from ..target import Frame, Objfile, Signal
 from ..units import Address, Size, safe_text
 from . import notes
 from .guest import GuestMemory
@@ -22,7 +20,7 @@ from .unwind import unwind
 _ALIASES = {"pc": "rip", "sp": "rsp", "fp": "rbp"}
 
 
-class CoreTarget:
+class CoreTarget(NamedByFiles):
     """The target of a core dump; `problems` are files that it names but that could not be read."""
 
     kind = "core dump"
@@ -30,6 +28,7 @@ class CoreTarget:
 
     def __init__(self, core: ElfFile, files: Sequence[str] = (), thread: int = 0) -> None:
         """Take an opened core file of x86-64; `thread` is an index into `threads`."""
+        super().__init__()
         found = core.notes()
         self._core, self._thread = core, thread
         self.threads: tuple[Thread, ...] = notes.threads(found)
@@ -40,7 +39,6 @@ class CoreTarget:
             GuestMemory(core, self.threads[thread].registers) if _is_guest(found) else ProcessMemory(core, self.mapped)
         )
         self._files = tuple(files)
-        self._problems: list[str] = []
 
     @classmethod
     def open(cls, core_path: str, files: Sequence[str] = ()) -> CoreTarget:
@@ -64,7 +62,7 @@ class CoreTarget:
     @property
     def problems(self) -> tuple[str, ...]:
         memory = self._memory.problems if isinstance(self._memory, GuestMemory) else ()
-        return (*memory, *self._found.problems, *self._symbols.problems, *self._problems)
+        return (*memory, *self._found.problems, *self.symbols.problems, *self.line_problems)
 
     def select(self, index: int) -> CoreTarget:
         """Return the same dump with another thread selected, by its index in `threads`."""
@@ -80,47 +78,13 @@ class CoreTarget:
         """Return a register of the selected thread under GDB's name, None if the dump has no such register."""
         return self.threads[self._thread].registers.get(_ALIASES.get(name, name))
 
-    def symbol(self, name: str) -> Optional[Symbol]:
-        """Look up a symbol by its exact name."""
-        return self._symbols.symbol(name)
-
-    def suggest(self, name: str) -> list[str]:
-        """Return symbol names that look like `name`."""
-        return self._symbols.suggest(name)
-
-    def location(self, address: Address) -> Optional[Location]:
-        """Name the function that holds a code address, with its line."""
-        found = self._symbols.at(address)
-        if found is None:
-            return None
-        file, line = self._line(address) or (None, None)
-        return Location(found[0].name, found[1], file, line)
-
-    def label(self, address: Address) -> Optional[Symbol]:
-        """Return the nearest symbol of any kind at or below an address."""
-        return self._symbols.nearest(address)
-
     def objfiles(self) -> Sequence[Objfile]:
         """List the files that were given and those that were loaded, the main program first."""
         return self._found.objfiles
 
-    def variable_type(self, name: str) -> Optional[ArrayType]:
-        """Return the DWARF type of a global variable, None without debug information."""
-        symbol = self.symbol(name)
-        # Other files need not be searched; reading all of a C library's DWARF takes half a minute.
-        own = (elf for objfile, elf in self._symbols.files if symbol and objfile.path == symbol.objfile)
-        found = (variable_type(elf, name) for elf in own)
-        return next((kind for kind in found if kind is not None), None)
-
-    def member(self, of: str, path: str) -> Optional[tuple[int, int]]:
-        """Return (offset, size) of a member in the structure of a global variable."""
-        symbol = self.symbol(of)
-        own = (elf for objfile, elf in self._symbols.files if symbol and objfile.path == symbol.objfile)
-        return next(filter(None, (member(elf, of, path) for elf in own)), None)
-
     def frames(self, limit: int) -> Sequence[Frame]:
         """Unwind at most `limit` frames of the selected thread, innermost first; inlined calls are not frames."""
-        return unwind(self._memory, self._symbols, self.threads[self._thread].registers, limit)
+        return unwind(self._memory, self.symbols, self.threads[self._thread].registers, limit)
 
     def auxiliary_vector(self) -> Mapping[int, int]:
         """Return the auxiliary vector of the process; empty for a guest."""
@@ -131,23 +95,8 @@ class CoreTarget:
         return self.signal if self._thread == 0 else None
 
     @cached_property
-    def _symbols(self) -> Symbols:
-        return Symbols(self._found.objfiles)
-
-    @cached_property
     def _found(self) -> Found:
         return find_files(self, self.mapped, self._files)
-
-    def _line(self, address: Address) -> Optional[tuple[str, int]]:
-        for objfile, elf in self._symbols.holders(address):
-            try:
-                found = own_line_at(elf, address - objfile.load_bias)
-            except BadFile as error:
-                self._problems.append(str(error))
-                continue
-            if found is not None:
-                return found
-        return None
 
 
 def _is_guest(found: Sequence[Note]) -> bool:
