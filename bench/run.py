@@ -23,6 +23,7 @@ _PARTS = {
     "page": "The page of a report; the baseline is one of ten copies",
     "oops-text": "Crashes in the text of a console, processor time; the baseline is grep",
     "events": "Events of a log, processor time; the baseline is named behind the semicolon",
+    "follow": "Events of a log that grows; the baseline is named behind the semicolon",
     "analyze": "The analysis of a log, processor time; the baseline is named behind the semicolon",
     "triage": "Many logs grouped; the baseline is a bare pool of processes over the same function",
     "overlap": "Catching overlapping copies; the baseline is the bare program",

@@ -17,7 +17,7 @@ from typing import Any, Iterator, Optional, Sequence
 import pytest
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-DEADLINE = 60.0
+DEADLINE = 240.0
 # Without these a browser asks its maker for news at every start.
 _QUIET = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "

@@ -41,14 +41,13 @@ class Terminal:
     def type(self, text: bytes) -> None:
         os.write(self._terminal, text)
 
-    def wait_for(self, text: str) -> float:
-        """Wait until the program has shown a text behind the last one waited for; return how long that took."""
+    def wait_for(self, text: str) -> None:
+        """Wait until the program has shown a text behind the last one waited for."""
         start = time.monotonic()
         while text.encode() not in self.output[self._seen :]:
             assert time.monotonic() < start + DEADLINE, f"no {text!r} in {self.output[self._seen :]!r}"
             self._read(0.5)
         self._seen = self.output.index(text.encode(), self._seen) + len(text.encode())
-        return time.monotonic() - start
 
     def wait_for_end(self) -> str:
         """Wait until the program has closed the terminal; return all that it has shown."""

@@ -210,7 +210,7 @@ class State(NamedTuple):
     """What may not change in a kernel's process by a debugger's visit."""
 
     mappings: str
-    text: str
+    text: dict[str, str]  # a digest of the text of each file
     signals: tuple[str, ...]
     helpers: frozenset[int]
 
@@ -219,14 +219,14 @@ def state(guest: Guest) -> State:
     """Read it from outside; the kernel runs meanwhile, so only what it never changes itself."""
     root = pathlib.Path(f"/proc/{guest.pid}")
     mappings = (root / "maps").read_text()
-    text = hashlib.sha256()
+    text = {}
     with (root / "mem").open("rb", buffering=0) as memory:
-        for found in re.finditer(r"^(\w+)-(\w+) r-xp .*/", mappings, re.MULTILINE):
-            start, end = (int(word, 16) for word in found.groups())
-            text.update(os.pread(memory.fileno(), end - start, start))
+        for first, last, path in re.findall(r"^(\w+)-(\w+) r-xp .*?(/.*)", mappings, re.MULTILINE):
+            start, end = int(first, 16), int(last, 16)
+            text[path] = hashlib.sha256(os.pread(memory.fileno(), end - start, start)).hexdigest()
     signals = tuple(re.findall(r"^Sig(?:Ign|Cgt):.*$", (root / "status").read_text(), re.MULTILINE))
     helpers = frozenset(pid for pid, how in guest.processes().items() if how != "t")
-    return State(mappings, text.hexdigest(), signals, helpers)
+    return State(mappings, text, signals, helpers)
 
 
 def typed(guest: Guest, *commands: str) -> str:

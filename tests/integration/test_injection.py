@@ -9,7 +9,7 @@ import subprocess
 from typing import Iterator
 
 import pytest
-from support import ROOT, gdb, require, run, wait_until
+from support import DEADLINE, ROOT, gdb, require, run, wait_until
 
 SOURCE = r"""
 #include <errno.h>
@@ -110,7 +110,7 @@ def test_calls_are_made_and_everything_is_as_it_was(
     before, after = states(output.text)
     assert before == after and "SigBlk:\t0000000000000800" in before
     # An interrupted system call is made again, and the program's own signals come as ever.
-    assert waiting.communicate("x", timeout=60)[0] == "read 1 \nticks 102\n" and waiting.returncode == 0
+    assert waiting.communicate("x", timeout=DEADLINE)[0] == "read 1 \nticks 102\n" and waiting.returncode == 0
 
 
 def test_a_program_whose_gdb_is_killed_afterwards_runs_on(
@@ -129,7 +129,7 @@ def test_a_program_whose_gdb_is_killed_afterwards_runs_on(
     assert killed.stdout is not None and any("done" in line for line in killed.stdout)
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
-    assert waiting.communicate("x", timeout=60)[0] == "read 1 \nticks 102\n" and waiting.returncode == 0
+    assert waiting.communicate("x", timeout=DEADLINE)[0] == "read 1 \nticks 102\n" and waiting.returncode == 0
 
 
 def test_signals_of_the_program_come_through_later(program: pathlib.Path) -> None:

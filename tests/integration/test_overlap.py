@@ -11,7 +11,7 @@ import subprocess
 from typing import Any, Iterator, Sequence
 
 import pytest
-from support import ROOT, GdbOutput, gdb, require, run, wait_until
+from support import DEADLINE, ROOT, GdbOutput, gdb, require, run, wait_until
 
 SOURCE = ROOT / "tests" / "programs" / "overlap.c"
 CALLS = 4 * 200 * 6
@@ -182,7 +182,7 @@ class Attached:
         return gdb(lines, "-p", str(self.process.pid), **options)
 
     def finish(self) -> str:
-        return self.process.communicate("go\n", timeout=60)[0]
+        return self.process.communicate("go\n", timeout=DEADLINE)[0]
 
 
 @contextlib.contextmanager

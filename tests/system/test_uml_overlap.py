@@ -155,12 +155,14 @@ def test_rounds_leave_no_trace(guest: uml.Guest) -> None:
 
 
 NOW = ["python print('now' + '!', flush=True)"]
+CONTINUING = "Continuing."
 
 
 def kill_gdb(guest: uml.Guest, lines: Sequence[str], last: str) -> None:
     """Kill a GDB without mercy when it has got to where it prints something."""
     script = [f"source {support.ROOT / 'gdbinit.py'}", f"kdbg connect uml {guest.pid}", "kdbg overlap", *lines]
     words = [word for line in script for word in ("-ex", line)]
+    status = pathlib.Path(f"/proc/{guest.pid}/status")
     with subprocess.Popen(
         ["gdb", "-nx", "-q", *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True, errors="replace",
@@ -172,9 +174,15 @@ def kill_gdb(guest: uml.Guest, lines: Sequence[str], last: str) -> None:
             if last in line:
                 break
         assert gdb.poll() is None, "".join(shown)
+        if last == CONTINUING:
+            support.wait_until(lambda: "State:\tt" not in status.read_text(), "it does not run")
         gdb.kill()
-    status = pathlib.Path(f"/proc/{guest.pid}/status")
     support.wait_until(lambda: "TracerPid:\t0\n" in status.read_text(), "it is still traced")
+
+
+def without_loader(state: uml.State) -> uml.State:
+    """Leave out the dynamic linker's text, where a GDB that is killed leaves breakpoints of its own."""
+    return state._replace(text={path: text for path, text in state.text.items() if "/ld-linux" not in path})
 
 
 # Where it is killed: before the kernel goes on, while it runs, and with a task at the routine's entry.
@@ -183,8 +191,8 @@ def test_a_kernel_whose_gdb_was_killed_runs_on(guest: uml.Guest, where: str) -> 
     guest.do("overlap nothing")
     before, position = uml.state(guest), len(guest.console)
     caught = [uml.typed(guest, "overlap upwards"), "continue"] if where == "caught" else []
-    running = [uml.typed(guest, "files 100"), *NOW, "continue"] if where == "running" else []
-    kill_gdb(guest, [*caught, *running, *NOW], "now!")
+    running = [uml.typed(guest, "files 100"), "continue"] if where == "running" else []
+    kill_gdb(guest, [*caught, *running, *NOW], CONTINUING if running else "now!")
     if running:
         assert "100 files, all right" in guest.ended("files 100", position)
     if caught:
@@ -200,7 +208,7 @@ def test_a_kernel_whose_gdb_was_killed_runs_on(guest: uml.Guest, where: str) -> 
     assert (report["overlaps"], [site["count"] for site in report["sites"]]) == (
         3 + len(caught) // 2, [2 + len(caught) // 2, 1])  # fmt: skip
     assert output.data("overlap")["done"] == "took 1 probe out" and "there is no overlap probe" in output.text
-    assert uml.state(guest) == before
+    assert without_loader(uml.state(guest)) == without_loader(before)
     assert "all right" in guest.do("files 20")
 
 
