@@ -9,7 +9,7 @@ from typing import Iterator, Mapping, NamedTuple, Optional
 from .copy_cases import DESTINATION_END, SOURCE_END, Case
 from .copy_contracts import DESTINATION as TO_START
 from .copy_contracts import END, LENGTH, NOTHING, REMAINDER, Contract
-from .copy_words import position, value_text
+from .copy_words import both, differing, position, value_text
 from .emulation import (
     AREA_SIZE,
     ARENA,
@@ -222,25 +222,23 @@ class CopyCheck:
 
     def _differences(self, case: Case, seen: bytes, wanted: bytes, low: int) -> Iterator[Breach]:
         begin, end = case.destination - low, case.destination - low + case.size
-        changed = [n for n in range(len(seen)) if seen[n] != wanted[n]]
-        behind = [n for n in changed if n >= end]
-        before = [n for n in changed if n < begin]
-        if behind:
-            yield Breach(PAST, case, "", behind[-1] + 1 - end, low + behind[0])
-        if before:
-            yield Breach(BEFORE, case, "", begin - before[0], low + before[0])
+        changed = differing(seen, wanted)
+        before, behind = changed[:begin], changed[end:]
+        if 1 in behind:
+            yield Breach(PAST, case, "", behind.rindex(1) + 1, low + end + behind.index(1))
+        if 1 in before:
+            yield Breach(BEFORE, case, "", begin - before.index(1), low + before.index(1))
         yield from self._inside(case, seen[begin:end], wanted[begin:end])
 
     # Within the destination: bytes as they were before are missing, others wrong.
     def _inside(self, case: Case, seen: bytes, wanted: bytes) -> Iterator[Breach]:
         start = case.destination - DESTINATION
-        changed = [n for n in range(len(seen)) if seen[n] != wanted[n]]
-        missing = [n for n in changed if seen[n] == self._destination[start + n]]
-        wrong = [n for n in changed if seen[n] != self._destination[start + n]]
-        for kind, places in ((MISSING, missing), (WRONG, wrong)):
-            if places:
-                text = position(places, case.size)
-                yield Breach(kind, case, text, len(places), case.destination + places[0])
+        changed = differing(seen, wanted)
+        wrong = both(changed, differing(seen, self._destination[start : start + len(seen)]))
+        for kind, marks in ((MISSING, differing(changed, wrong)), (WRONG, wrong)):
+            if 1 in marks:
+                text = position(marks.ljust(case.size, b"\0"))
+                yield Breach(kind, case, text, marks.count(1), case.destination + marks.index(1))
 
     def _result(self, case: Case, result: int) -> Iterator[Breach]:
         returns = self.contract.returns
@@ -263,9 +261,9 @@ class CopyCheck:
         end = case.destination + case.size
         behind = self.emulator.read(end, _AROUND) if end + _AROUND <= DESTINATION_END else b""
         start = end - DESTINATION
-        changed = [n for n in range(len(behind)) if behind[n] != self._destination[start + n]]
-        if changed:
-            yield Breach(PAST, case, "", changed[-1] + 1, end + changed[0])
+        changed = differing(behind, self._destination[start : start + len(behind)])
+        if 1 in changed:
+            yield Breach(PAST, case, "", changed.rindex(1) + 1, end + changed.index(1))
 
     # Linux, include/linux/uaccess.h: what is not in the remainder must have been copied, what is behind be as it was.
     def _remainder(self, case: Case, result: int) -> Iterator[Breach]:
@@ -285,7 +283,7 @@ class CopyCheck:
         seen = self.emulator.read(case.destination, length)
         wanted = self.expected(case)[:copied] + self._destination[start + copied : start + length]
         if seen != wanted:
-            wrong = next(n for n in range(length) if seen[n] != wanted[n])
+            wrong = differing(seen, wanted).index(1)
             text = "more bytes left than were not copied" if wrong >= copied else "bytes said to be copied are not"
             yield Breach(WRONG_REMAINDER, case, text, 0, case.destination + wrong)
         elif not copied and case.fault_at:
