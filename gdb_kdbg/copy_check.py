@@ -30,6 +30,8 @@ from .emulation import (
     Exit,
 )  # fmt: skip
 from .emulation import STACK as STACK_START
+from .exception_handlers import handle
+from .exception_table import Entry
 from .units import ADDRESS_MASK
 
 PAST, BEFORE, MISSING, WRONG = "writes past the end", "writes before the start", "bytes missing", "bytes wrong"
@@ -77,7 +79,7 @@ def patterns() -> tuple[bytes, bytes]:
 class CopyCheck:
     """One routine under one contract. Each call leaves the areas as they were before."""
 
-    def __init__(self, emulator: Emulator, entry: int, contract: Contract, fixups: Mapping[int, int]) -> None:
+    def __init__(self, emulator: Emulator, entry: int, contract: Contract, fixups: Mapping[int, Entry]) -> None:
         self.emulator, self.entry, self.contract = emulator, entry, contract
         self._fixups = fixups
         self._calls = 0
@@ -147,10 +149,12 @@ class CopyCheck:
     # The processor's page fault: its handler finds where to go on in a table, and goes on there.
     def _handled(self, ending: Exit) -> Exit:
         for _ in range(_FAULTS_HANDLED):
-            fixup = self._fixups.get(ending.pc)
-            if ending.kind != FAULTED or fixup is None:
+            entry = self._fixups.get(ending.pc)
+            if ending.kind != FAULTED or entry is None:
                 break
-            ending = self.emulator.go_on(fixup, _INSTRUCTIONS)
+            if not handle(self.emulator, entry):
+                return Exit(UNSUPPORTED, ending.pc, detail=f"an exception handler of type {entry.kind} is needed")
+            ending = self.emulator.go_on(entry.fixup, _INSTRUCTIONS)
         return ending
 
     def _judge(self, case: Case, ending: Exit) -> list[Breach]:
@@ -281,7 +285,10 @@ class CopyCheck:
         start = case.destination - DESTINATION
         length = min(case.size, DESTINATION_END - case.destination)
         seen = self.emulator.read(case.destination, length)
-        wanted = self.expected(case)[:copied] + self._destination[start + copied : start + length]
+        behind = self._destination[start + copied : start + length]
+        # What could not be read a caller of copy_from_user finds zeroed.
+        is_zeroed = case.fault_side == "src" and not any(seen[copied:])
+        wanted = self.expected(case)[:copied] + (bytes(len(behind)) if is_zeroed else behind)
         if seen != wanted:
             wrong = differing(seen, wanted).index(1)
             text = "more bytes left than were not copied" if wrong >= copied else "bytes said to be copied are not"

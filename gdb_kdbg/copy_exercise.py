@@ -23,8 +23,9 @@ from .copy_check import (
 from .copy_contracts import Contract
 from .copy_culprit import culprit
 from .copy_report import UNDECIDABLE, CopyReport, Findings
-from .copy_unsettled import reads_thread, unsettled
+from .copy_unsettled import is_thread, reads_thread, unsettled
 from .emulation import DESTINATION, RETURNED, SOURCE, Access, Emulator
+from .exception_table import Entry
 from .target import Memory
 from .units import Address, Count
 
@@ -46,7 +47,7 @@ class Routine(NamedTuple):
     address: int
     code: Memory
     bases: Mapping[str, int]
-    fixups: Mapping[int, int]
+    fixups: Mapping[int, Entry]
     is_code: Callable[[int], bool]
     place: Callable[[int], str]
     label: Callable[[int], str]
@@ -213,8 +214,11 @@ class _Exercise:
             has_thread |= of_thread
         if has_thread:
             yield "it uses what its thread keeps on the stack, which the emulator does not have"
-        if places:
-            names = sorted({self._routine.place(place) or f"{place:#x}" for place in places})
+        if any(map(is_thread, places)):
+            yield "it uses what its thread or processor keeps behind fs or gs, which only a running target has"
+        known = [place for place in places if not is_thread(place)]
+        if known:
+            names = sorted({self._routine.place(place) or f"{place:#x}" for place in known})
             what = f"what it does depends on data that is set when a program starts: {', '.join(names[:4])}"
             yield f"{what}; the file has only its first value, so try it in a running program"
 

@@ -122,6 +122,39 @@ def test_reads_within_a_word_are_noted_and_no_breach(files: Sequence[pathlib.Pat
     assert report.notes == ("reads up to 7 bytes beyond the source, but never into a further page",)
 
 
+# As a kernel is linked: its constants are in the segment with the code, and the exception table is among them. Two
+# entries of 12 bytes could be three of 8, too.
+LINUX_COPY = """
+#include "macros.h"
+FUNCTION linux_copy
+    mov %edx, %ecx
+    shr $3, %ecx
+    and $7, %edx
+    LINUX 1f, rep movsq
+    mov %edx, %ecx
+    LINUX 2f, rep movsb
+    mov %ecx, %eax
+    ret
+1:  lea (%rdx,%rcx,SCALE), %ecx
+2:  mov %ecx, %eax
+    ret
+END linux_copy
+"""
+
+
+@pytest.mark.parametrize(("scale", "expected"), [(8, []), (4, [(copies.REMAINDER, 8)])])
+def test_an_exception_table_among_the_code_is_read(
+    scale: int, expected: list[tuple[str, int]], directory: pathlib.Path, check: Check
+) -> None:
+    source, path = directory / f"linux{scale}.S", directory / f"linux{scale}"
+    source.write_text(LINUX_COPY)
+    require("gcc", "ld")
+    options = ["-nostdlib", "-static", "-no-pie", "-Wl,-z,noseparate-code,-e,linux_copy,--build-id=none"]
+    run("gcc", f"-I{copies.SOURCES}", f"-DSCALE={scale}", *options, "-o", str(path), str(source))
+    report = check(path, "linux_copy", "copy_from_user", "quick")
+    assert [(breach.kind, breach.smallest) for breach in report.breaches] == expected, report
+
+
 def test_the_breach_names_its_instruction(files: Sequence[pathlib.Path], check: Check) -> None:
     for path in files:
         (past, reads) = check(path, "double_small", "memcpy", "quick").breaches
