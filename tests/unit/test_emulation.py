@@ -239,9 +239,9 @@ def test_without_unicorn_one_line_says_so(monkeypatch: pytest.MonkeyPatch) -> No
         Emulator(FakeMemory(), {})
 
 
-@pytest.mark.parametrize("start", [CODE, CODE + 0x80, CODE + 0x83])
-def test_code_of_which_the_page_is_not_all_there_is_run(start: int) -> None:
-    emulator = Emulator(FakeMemory({start: MOVSB + RET}), {})
+@pytest.mark.parametrize(("start", "behind"), [(CODE, 2), (CODE + 0x80, 2), (CODE + 0x83, 100)])
+def test_code_of_which_the_page_is_not_all_there_is_run(start: int, behind: int) -> None:
+    emulator = Emulator(FakeMemory({start: MOVSB + RET + bytes(behind)}), {})
     emulator.write(SOURCE, b"copied")
     try:
         assert emulator.call(start, arguments(6)).kind == RETURNED
