@@ -63,7 +63,8 @@ def find_routine(session: Session, text: str) -> Routine:
     if image is not None:
         _refuse_resolver(text, [image.symbol_table])
         found = routine_in(image, _symbol_of(image, text), {}, _image_fixups(image), image.is_code)
-        return found._replace(is_settled=lambda place: not image.undefined.contains(place))
+        is_missing = image.undefined.contains
+        return found._replace(is_settled=lambda place: not is_missing(place), is_missing=is_missing)
     if target.architecture != X86_64:
         raise NotSupported(f"the target is {safe_text(target.architecture)}; kdbg exercises routines of {X86_64} only")
     scope = Scope.of(target)

@@ -173,7 +173,7 @@ class CopyCheck:
             return Breach(NO_RETURN, case, f"no return within a bound ({ending.detail})", pc=ending.pc)
         if ending.kind == LEFT or ending.fault_address is None:
             where = f"to {ending.fault_address:#x}" if ending.fault_address is not None else ending.detail
-            return Breach(LEAVES, case, f"control leaves the routine: {where}", pc=ending.pc)
+            return Breach(LEAVES, case, f"control leaves the routine: {where}", 0, ending.fault_address or 0, ending.pc)
         return self._faulted(case, ending, ending.fault_address)
 
     def _faulted(self, case: Case, ending: Exit, address: int) -> Breach:

@@ -9,6 +9,7 @@ from . import copy_cases
 from .copy_cases import DESTINATION_END, SOURCE_END, Case
 from .copy_check import (
     BEFORE,
+    LEAVES,
     MISALIGNED,
     NO_RETURN,
     NOT_RUN,
@@ -40,7 +41,8 @@ class Routine(NamedTuple):
     """What is exercised: its name, the memory its code is read from, which of it can be code, and names for it.
 
     `place` names an address, `label` an instruction, which it shows too; `is_aligned` tells whether the instruction at
-    an address needs an aligned operand, `is_settled` whether what is at an address is what a running program has there.
+    an address needs an aligned operand, `is_settled` whether what is at an address is what a running program has there,
+    `is_missing` whether an address only stands for code that the file does not have.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Routine(NamedTuple):
     label: Callable[[int], str]
     is_aligned: Callable[[int], bool]
     is_settled: Callable[[int], bool] = lambda address: True
+    is_missing: Callable[[int], bool] = lambda address: False
 
 
 def exercise(
@@ -202,9 +205,13 @@ class _Exercise:
     # Reasons to doubt all that was found; a single breach that stands needs no other.
     def _doubts(self) -> Iterable[str]:
         places: set[int] = set()
+        missing: dict[str, None] = {}
         has_thread = False
         for breach in self._findings.breaches:
             if breach.kind == NOT_RUN:
+                continue
+            if breach.kind == LEAVES and self._routine.is_missing(breach.place):
+                missing[self._routine.place(breach.place)] = None
                 continue
             some = unsettled(self._check, breach, self._routine.is_settled)
             of_thread = not some and reads_thread(self._check, breach)
@@ -212,6 +219,8 @@ class _Exercise:
                 return
             places.update(some)
             has_thread |= of_thread
+        if missing:
+            yield f"it calls {', '.join(missing)}, which the file does not define: try it in a linked program"
         if has_thread:
             yield "it uses what its thread keeps on the stack, which the emulator does not have"
         if any(map(is_thread, places)):

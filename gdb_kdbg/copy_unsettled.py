@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import Callable, Sequence
 
-from .copy_check import STRAY, Breach, CopyCheck
+from .copy_check import LEAVES, STRAY, Breach, CopyCheck
 from .emulation import ARENA, ARENA_END, STACK, STACK_SIZE, STACK_TOP, THREAD, THREAD_SIZE, Access
 
 # A threshold above all sizes, one below them, and a limit above all addresses of programs.
 _VALUES = (1 << 24, 0, (1 << 47) - 4096)
 _AT_MOST = 64
+_FOLLOWS = (STRAY, LEAVES)
 # What a routine that leaves its stack in disorder may take for its own.
 _FRAME = 64
 
@@ -52,13 +53,14 @@ def _is_far_on_stack(access: Access) -> bool:
     return STACK <= access.address < STACK + STACK_SIZE and not near
 
 
-# With a made-up value in the place of a pointer anything may happen; that says nothing of the routine.
+# With a made-up value in the place of a pointer, to data or to code, anything may happen; that says nothing of the
+# routine.
 def _is_right_with(value: int, check: CopyCheck, breach: Breach, read: dict[int, int]) -> bool:
     before = {address: check.emulator.read(address, size) for address, size in read.items()}
     for address, size in read.items():
         check.emulator.write(address, value.to_bytes(8, "little")[:size].ljust(size, b"\0"))
     breaches = check.run(breach.case)
-    is_right = not breaches or any(other.kind == STRAY and other.place != breach.place for other in breaches)
+    is_right = not breaches or any(other.kind in _FOLLOWS and other.place != breach.place for other in breaches)
     for address, data in before.items():
         check.emulator.write(address, data)
     return is_right
