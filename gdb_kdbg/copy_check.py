@@ -7,8 +7,8 @@ from functools import lru_cache
 from typing import Iterator, Mapping, NamedTuple, Optional
 
 from .copy_cases import DESTINATION_END, SOURCE_END, Case
+from .copy_contracts import ABSENT, END, LENGTH, NOTHING, REMAINDER, Contract
 from .copy_contracts import DESTINATION as TO_START
-from .copy_contracts import END, LENGTH, NOTHING, REMAINDER, Contract
 from .copy_words import both, differing, position, value_text
 from .emulation import (
     AREA_SIZE,
@@ -86,7 +86,7 @@ class CopyCheck:
         self._result_register = contract.arguments["result"]
         # A register that takes an argument is the routine's own, whatever the convention says of it otherwise.
         self._kept = tuple(name for name in PRESERVED if name not in contract.arguments.values())
-        self._looked_at = tuple({*self._kept, self._result_register, "rsp", "eflags"})
+        self._looked_at = tuple({*self._kept, self._result_register, "rsp", "eflags"} - {ABSENT})
         # The first case in which nothing was copied before a fault, although the first bytes could have been.
         self.gave_up: Optional[Case] = None
         self._destination, self._source = patterns()
@@ -126,12 +126,12 @@ class CopyCheck:
         """Return the registers of a call."""
         values = {"dst": case.destination, "src": case.source, "size": case.size, "value": VALUE}
         roles = self.contract.arguments
-        return {register: values[role] for role, register in roles.items() if role in values}
+        return {register: values[role] for role, register in roles.items() if role in values and register != ABSENT}
 
     def expected(self, case: Case) -> bytes:
         """Return the bytes that belong into the destination."""
         if self.contract.is_fill:
-            return bytes([VALUE & 0xFF]) * case.size
+            return bytes([0 if self.contract.clears else VALUE & 0xFF]) * case.size
         area, start = (self._source, SOURCE) if case.source >= SOURCE else (self._destination, DESTINATION)
         return area[case.source - start : case.source - start + case.size]
 
@@ -164,7 +164,7 @@ class CopyCheck:
         found = [*self._state(case, registers), *self._memory(case, ending)]
         if case.fault_side:
             return [*found, *self._remainder(case, registers[self._result_register])]
-        return [*found, *self._result(case, registers[self._result_register])]
+        return [*found, *self._result(case, registers.get(self._result_register, 0))]
 
     def _ended(self, case: Case, ending: Exit) -> Breach:
         if ending.kind == UNSUPPORTED:

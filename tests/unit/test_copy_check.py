@@ -20,6 +20,8 @@ from gdb_kdbg.copy_check import (
     RESULT,
     STACK,
     STRAY,
+    VALUE,
+    WRONG,
     WRONG_REMAINDER,
     CopyCheck,
 )  # fmt: skip
@@ -271,6 +273,19 @@ def test_a_result_in_any_register_is_looked_at(check: Maker) -> None:
     assert kinds(check(GOOD, contract), at(8)) == [RESULT]
 
 
+def test_a_routine_may_return_nothing(check: Maker) -> None:
+    contract = contract_of("memmove", None, "result=none")
+    assert kinds(check(MOVSB + RET, contract), at(8)) == []
+    assert kinds(check(MOVSB + b"\x31\xdb" + RET, contract), at(8)) == [REGISTER]
+    assert kinds(check(MOVSB + RET, CONTRACTS["memmove"]), at(8)) == [RESULT]
+
+
+@pytest.mark.parametrize(("filler", "expected"), [(0, []), (VALUE & 0xFF, [WRONG])])
+def test_a_routine_may_only_clear(filler: int, expected: list[str], check: Maker) -> None:
+    clears = b"\x48\x89\xd1\xb8" + bytes([filler, 0, 0, 0]) + b"\xf3\xaa" + RET
+    assert kinds(check(clears, contract_of("memset", None, "value=none,result=none")), at(8)) == expected
+
+
 def test_a_register_that_takes_an_argument_may_change(check: Maker) -> None:
     contract = contract_of("memcpy", None, "size=rbx")
     assert kinds(check(RETURN_START + b"\x48\x89\xd9\xf3\xa4\x31\xdb" + RET, contract), at(8)) == []
@@ -305,6 +320,8 @@ def test_names_tell_contracts(name: str, contract: str) -> None:
         (("memcpy", None, "dst=edi"), "no argument 'dst' in 'edi'"),
         (("memcpy", None, "dst"), "no argument 'dst' in ''"),
         (("memcpy", None, "dst=rsi"), "two arguments in one register"),
+        (("memcpy", None, "src=none"), "no argument 'src' in 'none': .*; result may be none"),
+        (("copy_user", None, "result=none"), "no argument 'result' in 'none': .* the roles dst, src, size, result$"),
     ],
 )
 def test_bad_contracts_are_refused(arguments: tuple[str, str, str], expected: str) -> None:
