@@ -23,7 +23,7 @@ CONTRACTS = (
     arguments=(
         Argument("routine", "its name, or an expression for its address", "routine", required=True),
         Argument("--contract", "what it promises (default: guessed from its name)", choices=CONTRACTS),
-        Argument("--args", "where its arguments are: dst=rdi,src=rsi,size=rdx,result=rax (or result=none)", "registers"),
+        Argument("--args", "where its arguments are: dst=rdi,src=rsi,size=rdx,result=rax (or none)", "registers"),
         Argument("--quick", "a selection of cases, in under half a second", "flag"),
         Argument("--thorough", "all alignments of all sizes", "flag"),
     ),
