@@ -11,6 +11,7 @@ from .copy_contracts import ABSENT, END, LENGTH, NOTHING, REMAINDER, Contract
 from .copy_contracts import DESTINATION as TO_START
 from .copy_words import both, differing, position, value_text
 from .emulation import (
+    ALIGNMENT_FLAG,
     AREA_SIZE,
     ARENA,
     ARENA_END,
@@ -42,6 +43,8 @@ RESULT, WRONG_REMAINDER = "wrong return value", "wrong remainder"
 MISALIGNED = "misaligned vector access"
 LEAVES, NO_RETURN, NOT_RUN = "leaves the routine", "does not return", "unsupported instruction"
 SOURCE_WRITTEN, STRAY = "writes to the source", "stray access"
+CALLERS_STACK, BELOW_STACK = "writes to the caller's stack", "uses the stack below its end"
+STATE, USER_ACCESS = "floating-point state changed", "user access left open"
 
 # A first call that takes more instructions than this for some bytes does not come back.
 _INSTRUCTIONS = 2_000_000
@@ -207,6 +210,12 @@ class CopyCheck:
             yield Breach(STACK, case, "rsp is not where the call left it", registers["rsp"] - STACK_TOP - 8)
         if registers["eflags"] & DIRECTION_FLAG:
             yield Breach(FLAG, case, "the direction flag is left set")
+        if registers["eflags"] & ALIGNMENT_FLAG:
+            yield Breach(USER_ACCESS, case, "the flag AC is left set, as by stac without clac")
+
+    def changed_state(self, case: Case) -> Iterator[Breach]:
+        """Yield what the call that was just made left changed of the floating-point state."""
+        yield from (Breach(STATE, case, f"{what} is changed") for what in self.emulator.changed_state())
 
     # What was to be written, and that nothing around it was; a string may leave anything behind its end.
     def _memory(self, case: Case, ending: Exit) -> Iterator[Breach]:

@@ -27,7 +27,7 @@ from gdb_kdbg.units import Size
 
 Check = Callable[..., CopyReport]
 # What can only be seen at sizes, alignments or distances that the quick exercise leaves out.
-NOT_QUICK = {"move_far_64", "above_a_page", "size_of_16_bits", "jumps_out"}
+NOT_QUICK = {"move_far_64", "above_a_page", "size_of_16_bits", "jumps_out", "aligned_from_2048"}
 # In an object file what is called elsewhere is not there yet, which is no mistake.
 NOT_IN_OBJECT = {"calls_undefined"}
 ALL_CASES = ("good_aligned_words", "good_memmove_sse2", "good_copy_from_user")
@@ -159,6 +159,13 @@ def test_where_a_library_is_led_by_slots_is_open(
     report = check(path, routine, "memcpy", "quick")
     assert (report.verdict, [breach.kind for breach in report.breaches]) == (verdict, [copies.LEAVES])
     assert all("data that is set when a program starts" in problem for problem in report.problems)
+
+
+def test_what_changed_the_state_is_named(files: Sequence[pathlib.Path], check: Check) -> None:
+    (state,) = check(files[1], "rounding_left_changed", "memcpy", "quick").breaches
+    assert "ldmxcsr" in state.by
+    (access,) = check(files[1], "access_left_open", "copy_from_user", "quick").breaches
+    assert access.kind == copies.USER_ACCESS and access.cases > 100
 
 
 # As a kernel is linked: its constants are in the segment with the code, and the exception table is among them. Two
