@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 from dataclasses import replace
+from functools import lru_cache
 from typing import Callable, Iterable, Mapping, Optional, Union
 
 from .blocks import read_available
@@ -14,10 +15,11 @@ from .copy_exercise import Routine, exercise
 from .copy_report import CopyReport
 from .disassembly import decode
 from .elf import ElfFile, open_elf
-from .elf_tables import PF_W
+from .elf_tables import PF_W, PF_X, SHF_EXECINSTR
 from .errors import KdbgError, MemoryFault, NotSupported, SymbolNotFound
-from .exception_table import fixups
+from .exception_table import Entry, fixups
 from .file_target import KIND
+from .intervals import Intervals
 from .object_image import ObjectImage
 from .process import X86_64
 from .ranges import Range
@@ -61,7 +63,8 @@ def find_routine(session: Session, text: str) -> Routine:
     if image is not None:
         _refuse_resolver(text, [image.symbol_table])
         found = routine_in(image, _symbol_of(image, text), {}, _image_fixups(image), image.is_code)
-        return found._replace(is_settled=lambda place: not image.undefined.contains(place))
+        is_missing = image.undefined.contains
+        return found._replace(is_settled=lambda place: not is_missing(place), is_missing=is_missing)
     if target.architecture != X86_64:
         raise NotSupported(f"the target is {safe_text(target.architecture)}; kdbg exercises routines of {X86_64} only")
     scope = Scope.of(target)
@@ -130,7 +133,7 @@ def routine_in(
     place: _Place,
     symbol: Symbol,
     bases: Mapping[str, int],
-    table: Mapping[int, int],
+    table: Mapping[int, Entry],
     is_code: Callable[[int], bool],
 ) -> Routine:
     """Return a routine to exercise, `table` being its fixups; raise KdbgError for what is no readable code."""
@@ -188,11 +191,25 @@ def code_test(target: Target, scope: Scope) -> Callable[[int], bool]:
     """Return a test for addresses that may hold instructions."""
 
     def is_code(place: int) -> bool:
-        held = any(True for _ in scope.symbols.holders(place))
         # Code made at run time is in no file.
-        return scope.executable_in(place) is not None or not held
+        held = [(elf, place - objfile.load_bias) for objfile, elf in scope.symbols.holders(place)]
+        return not held or any(_is_executable(elf, link) for elf, link in held)
 
     return is_code
+
+
+# The segment with a kernel's code has its constants, too, the exception table among them.
+def _is_executable(elf: ElfFile, link: int) -> bool:
+    segment = any(s.flags & PF_X and s.address <= link < s.end for s in elf.loaded)
+    return segment and _data_sections(elf).innermost(link) < 0
+
+
+@lru_cache(maxsize=64)
+def _data_sections(elf: ElfFile) -> Intervals:
+    with contextlib.suppress(KdbgError):
+        data = sorted((s.address, s.end) for s in elf.sections if s.placed and not s.flags & SHF_EXECINSTR)
+        return Intervals([start for start, _ in data], [end for _, end in data])
+    return Intervals([], [])
 
 
 # Of what a file holds, a program changes what it may write.
@@ -206,7 +223,7 @@ def _settled_test(scope: Scope) -> Callable[[int], bool]:
     return is_settled
 
 
-def _fixups(target: Target, scope: Scope, routine: int) -> Mapping[int, int]:
+def _fixups(target: Target, scope: Scope, routine: int) -> Mapping[int, Entry]:
     for objfile, elf in scope.symbols.holders(routine):
         linux, kit = (_loaded(elf, name, objfile.load_bias) for name in (_LINUX_TABLE, _KIT_TABLE))
         return fixups(target, linux, kit, code_test(target, scope))
@@ -221,5 +238,5 @@ def _loaded(elf: ElfFile, name: str, bias: int) -> Optional[Range]:
     return None
 
 
-def _image_fixups(image: ObjectImage) -> Mapping[int, int]:
+def _image_fixups(image: ObjectImage) -> Mapping[int, Entry]:
     return fixups(image, image.section_address(_LINUX_TABLE), image.section_address(_KIT_TABLE), image.is_code)

@@ -110,7 +110,7 @@ def _fault(size: int, side: str, place: int, other: int) -> Case:
 
 def traced_cases(contract: Contract, mode: str) -> Iterator[Case]:
     """Yield the few cases in which every access is looked at."""
-    wanted = [*range(17), *range(18, 73, 3)] if mode == QUICK else [*range(131), 256, 500]
+    wanted = [*range(17), *range(18, 73, 3)] if mode == QUICK else [*range(131), 256, 500, 2048, 8200]
     for size in wanted:
         for d, s in ((5, 0),) if mode == QUICK else ((0, 0), (5, 0), (3, 9), (8, 8)):
             yield Case(size, DESTINATION + MARGIN + d, SOURCE + MARGIN + (0 if contract.is_fill else s))

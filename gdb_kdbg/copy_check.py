@@ -7,10 +7,11 @@ from functools import lru_cache
 from typing import Iterator, Mapping, NamedTuple, Optional
 
 from .copy_cases import DESTINATION_END, SOURCE_END, Case
+from .copy_contracts import ABSENT, END, LENGTH, NOTHING, REMAINDER, Contract
 from .copy_contracts import DESTINATION as TO_START
-from .copy_contracts import END, LENGTH, NOTHING, REMAINDER, Contract
-from .copy_words import position, value_text
+from .copy_words import both, differing, position, value_text
 from .emulation import (
+    ALIGNMENT_FLAG,
     AREA_SIZE,
     ARENA,
     ARENA_END,
@@ -30,6 +31,8 @@ from .emulation import (
     Exit,
 )  # fmt: skip
 from .emulation import STACK as STACK_START
+from .exception_handlers import handle
+from .exception_table import Entry
 from .units import ADDRESS_MASK
 
 PAST, BEFORE, MISSING, WRONG = "writes past the end", "writes before the start", "bytes missing", "bytes wrong"
@@ -40,6 +43,8 @@ RESULT, WRONG_REMAINDER = "wrong return value", "wrong remainder"
 MISALIGNED = "misaligned vector access"
 LEAVES, NO_RETURN, NOT_RUN = "leaves the routine", "does not return", "unsupported instruction"
 SOURCE_WRITTEN, STRAY = "writes to the source", "stray access"
+CALLERS_STACK, BELOW_STACK = "writes to the caller's stack", "uses the stack below its end"
+STATE, USER_ACCESS = "floating-point state changed", "user access left open"
 
 # A first call that takes more instructions than this for some bytes does not come back.
 _INSTRUCTIONS = 2_000_000
@@ -77,14 +82,14 @@ def patterns() -> tuple[bytes, bytes]:
 class CopyCheck:
     """One routine under one contract. Each call leaves the areas as they were before."""
 
-    def __init__(self, emulator: Emulator, entry: int, contract: Contract, fixups: Mapping[int, int]) -> None:
+    def __init__(self, emulator: Emulator, entry: int, contract: Contract, fixups: Mapping[int, Entry]) -> None:
         self.emulator, self.entry, self.contract = emulator, entry, contract
         self._fixups = fixups
         self._calls = 0
         self._result_register = contract.arguments["result"]
         # A register that takes an argument is the routine's own, whatever the convention says of it otherwise.
         self._kept = tuple(name for name in PRESERVED if name not in contract.arguments.values())
-        self._looked_at = tuple({*self._kept, self._result_register, "rsp", "eflags"})
+        self._looked_at = tuple({*self._kept, self._result_register, "rsp", "eflags"} - {ABSENT})
         # The first case in which nothing was copied before a fault, although the first bytes could have been.
         self.gave_up: Optional[Case] = None
         self._destination, self._source = patterns()
@@ -124,12 +129,12 @@ class CopyCheck:
         """Return the registers of a call."""
         values = {"dst": case.destination, "src": case.source, "size": case.size, "value": VALUE}
         roles = self.contract.arguments
-        return {register: values[role] for role, register in roles.items() if role in values}
+        return {register: values[role] for role, register in roles.items() if role in values and register != ABSENT}
 
     def expected(self, case: Case) -> bytes:
         """Return the bytes that belong into the destination."""
         if self.contract.is_fill:
-            return bytes([VALUE & 0xFF]) * case.size
+            return bytes([0 if self.contract.clears else VALUE & 0xFF]) * case.size
         area, start = (self._source, SOURCE) if case.source >= SOURCE else (self._destination, DESTINATION)
         return area[case.source - start : case.source - start + case.size]
 
@@ -147,10 +152,12 @@ class CopyCheck:
     # The processor's page fault: its handler finds where to go on in a table, and goes on there.
     def _handled(self, ending: Exit) -> Exit:
         for _ in range(_FAULTS_HANDLED):
-            fixup = self._fixups.get(ending.pc)
-            if ending.kind != FAULTED or fixup is None:
+            entry = self._fixups.get(ending.pc)
+            if ending.kind != FAULTED or entry is None:
                 break
-            ending = self.emulator.go_on(fixup, _INSTRUCTIONS)
+            if not handle(self.emulator, entry):
+                return Exit(UNSUPPORTED, ending.pc, detail=f"an exception handler of type {entry.kind} is needed")
+            ending = self.emulator.go_on(entry.fixup, _INSTRUCTIONS)
         return ending
 
     def _judge(self, case: Case, ending: Exit) -> list[Breach]:
@@ -160,7 +167,7 @@ class CopyCheck:
         found = [*self._state(case, registers), *self._memory(case, ending)]
         if case.fault_side:
             return [*found, *self._remainder(case, registers[self._result_register])]
-        return [*found, *self._result(case, registers[self._result_register])]
+        return [*found, *self._result(case, registers.get(self._result_register, 0))]
 
     def _ended(self, case: Case, ending: Exit) -> Breach:
         if ending.kind == UNSUPPORTED:
@@ -169,7 +176,7 @@ class CopyCheck:
             return Breach(NO_RETURN, case, f"no return within a bound ({ending.detail})", pc=ending.pc)
         if ending.kind == LEFT or ending.fault_address is None:
             where = f"to {ending.fault_address:#x}" if ending.fault_address is not None else ending.detail
-            return Breach(LEAVES, case, f"control leaves the routine: {where}", pc=ending.pc)
+            return Breach(LEAVES, case, f"control leaves the routine: {where}", 0, ending.fault_address or 0, ending.pc)
         return self._faulted(case, ending, ending.fault_address)
 
     def _faulted(self, case: Case, ending: Exit, address: int) -> Breach:
@@ -203,6 +210,12 @@ class CopyCheck:
             yield Breach(STACK, case, "rsp is not where the call left it", registers["rsp"] - STACK_TOP - 8)
         if registers["eflags"] & DIRECTION_FLAG:
             yield Breach(FLAG, case, "the direction flag is left set")
+        if registers["eflags"] & ALIGNMENT_FLAG:
+            yield Breach(USER_ACCESS, case, "the flag AC is left set, as by stac without clac")
+
+    def changed_state(self, case: Case) -> Iterator[Breach]:
+        """Yield what the call that was just made left changed of the floating-point state."""
+        yield from (Breach(STATE, case, f"{what} is changed") for what in self.emulator.changed_state())
 
     # What was to be written, and that nothing around it was; a string may leave anything behind its end.
     def _memory(self, case: Case, ending: Exit) -> Iterator[Breach]:
@@ -222,25 +235,23 @@ class CopyCheck:
 
     def _differences(self, case: Case, seen: bytes, wanted: bytes, low: int) -> Iterator[Breach]:
         begin, end = case.destination - low, case.destination - low + case.size
-        changed = [n for n in range(len(seen)) if seen[n] != wanted[n]]
-        behind = [n for n in changed if n >= end]
-        before = [n for n in changed if n < begin]
-        if behind:
-            yield Breach(PAST, case, "", behind[-1] + 1 - end, low + behind[0])
-        if before:
-            yield Breach(BEFORE, case, "", begin - before[0], low + before[0])
+        changed = differing(seen, wanted)
+        before, behind = changed[:begin], changed[end:]
+        if 1 in behind:
+            yield Breach(PAST, case, "", behind.rindex(1) + 1, low + end + behind.index(1))
+        if 1 in before:
+            yield Breach(BEFORE, case, "", begin - before.index(1), low + before.index(1))
         yield from self._inside(case, seen[begin:end], wanted[begin:end])
 
     # Within the destination: bytes as they were before are missing, others wrong.
     def _inside(self, case: Case, seen: bytes, wanted: bytes) -> Iterator[Breach]:
         start = case.destination - DESTINATION
-        changed = [n for n in range(len(seen)) if seen[n] != wanted[n]]
-        missing = [n for n in changed if seen[n] == self._destination[start + n]]
-        wrong = [n for n in changed if seen[n] != self._destination[start + n]]
-        for kind, places in ((MISSING, missing), (WRONG, wrong)):
-            if places:
-                text = position(places, case.size)
-                yield Breach(kind, case, text, len(places), case.destination + places[0])
+        changed = differing(seen, wanted)
+        wrong = both(changed, differing(seen, self._destination[start : start + len(seen)]))
+        for kind, marks in ((MISSING, differing(changed, wrong)), (WRONG, wrong)):
+            if 1 in marks:
+                text = position(marks.ljust(case.size, b"\0"))
+                yield Breach(kind, case, text, marks.count(1), case.destination + marks.index(1))
 
     def _result(self, case: Case, result: int) -> Iterator[Breach]:
         returns = self.contract.returns
@@ -263,9 +274,9 @@ class CopyCheck:
         end = case.destination + case.size
         behind = self.emulator.read(end, _AROUND) if end + _AROUND <= DESTINATION_END else b""
         start = end - DESTINATION
-        changed = [n for n in range(len(behind)) if behind[n] != self._destination[start + n]]
-        if changed:
-            yield Breach(PAST, case, "", changed[-1] + 1, end + changed[0])
+        changed = differing(behind, self._destination[start : start + len(behind)])
+        if 1 in changed:
+            yield Breach(PAST, case, "", changed.rindex(1) + 1, end + changed.index(1))
 
     # Linux, include/linux/uaccess.h: what is not in the remainder must have been copied, what is behind be as it was.
     def _remainder(self, case: Case, result: int) -> Iterator[Breach]:
@@ -283,9 +294,12 @@ class CopyCheck:
         start = case.destination - DESTINATION
         length = min(case.size, DESTINATION_END - case.destination)
         seen = self.emulator.read(case.destination, length)
-        wanted = self.expected(case)[:copied] + self._destination[start + copied : start + length]
+        behind = self._destination[start + copied : start + length]
+        # What could not be read a caller of copy_from_user finds zeroed.
+        is_zeroed = case.fault_side == "src" and not any(seen[copied:])
+        wanted = self.expected(case)[:copied] + (bytes(len(behind)) if is_zeroed else behind)
         if seen != wanted:
-            wrong = next(n for n in range(length) if seen[n] != wanted[n])
+            wrong = differing(seen, wanted).index(1)
             text = "more bytes left than were not copied" if wrong >= copied else "bytes said to be copied are not"
             yield Breach(WRONG_REMAINDER, case, text, 0, case.destination + wrong)
         elif not copied and case.fault_at:

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import Callable, Iterable, Optional
 
 from .copy_cases import Case
-from .copy_check import BEFORE, LEAVES, MISSING, NOT_RUN, PAST, REGISTER, WRONG, Breach
+from .copy_check import BEFORE, LEAVES, MISSING, NOT_RUN, PAST, REGISTER, STATE, WRONG, Breach
 from .units import Address, Count, Size
 
 CONFORMS, BREAKS, UNDECIDABLE = "conforms", "breaks", "undecidable"
 # Alignments are told apart within a vector of 16 bytes.
 _VECTOR = 16
-_KEYED_BY_TEXT = (REGISTER, LEAVES, NOT_RUN)
+_KEYED_BY_TEXT = (REGISTER, LEAVES, NOT_RUN, STATE)
 _RANGES = 8
 _FIRST = (PAST, BEFORE, WRONG, MISSING)
 

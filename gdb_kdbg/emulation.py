@@ -44,11 +44,19 @@ GENERAL = (
 # What the registers hold that are no arguments: values that would show if they were used as such.
 NOISE_OF = {name: 0x5EED_0000_0000_BAD0 | number << 40 for number, name in enumerate(GENERAL, 1)}
 _RETURN_BYTES = RETURN.to_bytes(8, "little")
-DIRECTION_FLAG = 0x400
+DIRECTION_FLAG, ALIGNMENT_FLAG = 0x400, 0x4_0000
 _GS_FS = {"fs_base": "FS_BASE", "gs_base": "GS_BASE"}
-_STAC_CLAC = (b"\x0f\x01\xcb", b"\x0f\x01\xca")
+_STAC, _CLAC = b"\x0f\x01\xcb", b"\x0f\x01\xca"
 _XTEST = b"\x0f\x01\xd6"
 _ZERO_FLAG = 0x40
+# Permission for user pages, which are all permitted here; and "no transaction is running": flags to clear and to set.
+_CHANGES = {_STAC: (0, ALIGNMENT_FLAG), _CLAC: (ALIGNMENT_FLAG, 0), _XTEST: (0, _ZERO_FLAG)}
+# As a program starts, and the bits that belong to the caller: of MXCSR all but the sticky ones of exceptions.
+_STATE = {
+    "mxcsr": ("MXCSR", 0x1F80, 0xFFC0),
+    "fpcw": ("the x87 control word", 0x37F, 0xFFFF),
+    "fptag": ("the x87 stack", 0xFFFF, 0xFFFF),
+}
 _EXCEPTIONS = {0: "divide error", 13: "general protection fault", 14: "page fault", 16: "floating-point error"}
 
 
@@ -64,12 +72,13 @@ class Exit:
 
 
 class Access(NamedTuple):
-    """One access to memory in a traced run."""
+    """One access to memory in a traced run; `stack` is the stack pointer at that moment."""
 
     pc: int
     address: int
     size: int
     is_write: bool
+    stack: int
 
 
 class Emulator:
@@ -167,6 +176,11 @@ class Emulator:
             return Exit(ENDLESS, self._pc(), detail="time" if late else "instructions")
         return Exit(RETURNED, Address(RETURN))
 
+    def changed_state(self) -> Sequence[str]:
+        """Name what of the floating-point state is not as it was before the call: all of it belongs to the caller."""
+        after = self.registers(tuple(_STATE))
+        return [what for name, (what, before, mask) in _STATE.items() if (after[name] ^ before) & mask]
+
     @contextlib.contextmanager
     def tracing(self) -> Iterator[list[Access]]:
         """List the accesses of the runs within, in order, until the list is cleared."""
@@ -204,7 +218,8 @@ class Emulator:
         for name in _GS_FS:
             # Without thread-local storage of its own a routine gets an empty one; the guard of a frame is 0 then.
             self.set_register(name, bases.get(name) or THREAD + THREAD_SIZE // 2)
-        for name, value in {**NOISE_OF, "rsp": STACK_TOP, "eflags": 2}.items():
+        state = {name: before for name, (_, before, _) in _STATE.items()}
+        for name, value in {**NOISE_OF, **state, "rsp": STACK_TOP, "eflags": 2}.items():
             self.set_register(name, value)
 
     def _number(self, name: str) -> int:
@@ -216,8 +231,8 @@ class Emulator:
         return Address(self.register("rip"))
 
     def _on_access(self, uc: Any, kind: int, address: int, size: int, value: int, accesses: list[Access]) -> None:
-        pc = self.register("rip")
-        accesses.append(Access(pc, virtual(address), size, kind == self._unicorn.UC_MEM_WRITE))
+        pc, stack = self.register("rip"), self.register("rsp")
+        accesses.append(Access(pc, virtual(address), size, kind == self._unicorn.UC_MEM_WRITE, stack))
 
     def _on_fault(self, uc: Any, kind: int, address: int, size: int, value: int, data: object) -> bool:
         address = virtual(address)
@@ -236,10 +251,9 @@ class Emulator:
     def _on_invalid(self, uc: Any, data: object) -> bool:
         pc = self._pc()
         code = self._pages.bytes_at(pc, 3)
-        if code in _STAC_CLAC or code == _XTEST:
-            # Permission for user pages, which are all permitted here; and "no transaction is running".
-            if code == _XTEST:
-                self.set_register("eflags", self.register("eflags") | _ZERO_FLAG)
+        if code in _CHANGES:
+            clear, change = _CHANGES[code]
+            self.set_register("eflags", self.register("eflags") & ~clear | change)
             self.set_register("rip", pc + 3)
             return True
         decoded = decode(self._pages.bytes_at(pc, _LONGEST_INSTRUCTION), pc, 1)

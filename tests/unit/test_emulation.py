@@ -237,3 +237,15 @@ def test_without_unicorn_one_line_says_so(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setitem(sys.modules, "unicorn", None)
     with pytest.raises(KdbgError, match="unicorn is missing for this python: run scripts/setup"):
         Emulator(FakeMemory(), {})
+
+
+@pytest.mark.parametrize(("start", "behind"), [(CODE, 2), (CODE + 0x80, 2), (CODE + 0x83, 100)])
+def test_code_of_which_the_page_is_not_all_there_is_run(start: int, behind: int) -> None:
+    emulator = Emulator(FakeMemory({start: MOVSB + RET + bytes(behind)}), {})
+    emulator.write(SOURCE, b"copied")
+    try:
+        assert emulator.call(start, arguments(6)).kind == RETURNED
+        assert emulator.read(DESTINATION, 7) == b"copied\0"
+        assert emulator.read(start, 8) == MOVSB + RET + bytes(2)
+    finally:
+        emulator.close()
