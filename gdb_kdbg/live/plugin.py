@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 
 import gdb
 
@@ -194,8 +195,16 @@ class _Prefix(gdb.Command):
         self._plugin.run(self._status, "")
 
 
+# Without a locale (as in containers) Python takes all text for UTF-8, but GDB hands it names as ASCII: every file whose
+# path has another letter would be an error.
+def _agree_on_utf8() -> None:
+    if sys.flags.utf8_mode and gdb.parameter("host-charset") == "auto":
+        gdb.execute("set host-charset UTF-8")
+
+
 def load() -> None:
     """Declare kdbg's commands and settings to this GDB."""
+    _agree_on_utf8()
     plugin = _Plugin()
     commands = registry.commands()
     status = next(command for command in commands if command.name == "status")
