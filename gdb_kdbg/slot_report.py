@@ -9,17 +9,8 @@ from typing import Annotated, Mapping, NamedTuple, Optional, Sequence
 from .blocks import read_words_at
 from .demangle import demangle
 from .elf import ElfFile
-from .relocations import (
-    RESOLVED,
-    UNRELOCATED,
-    Judge,
-    Verdict,
-    counts_of,
-    is_relocated,
-    relative_counts,
-    resolver_counts,
-    symbol_counts,
-)
+from .relocation_counts import is_relocated, relative_counts, resolver_counts, symbol_counts
+from .relocations import RESOLVED, UNRELOCATED, Judge, Verdict, counts_of
 from .scope import Scope, base_name
 from .slots import COPY, RELATIVE, PlannedSlot, link_target, planned_slots, slot_at
 from .target import Memory, Objfile
