@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from typing import Iterator, Mapping, NamedTuple, Optional, Sequence
 
+from .blocks import read_available
 from .elf import ElfFile
 from .errors import BadFile, KdbgError, MemoryFault
 from .target import Memory, Target
@@ -98,20 +99,33 @@ def mismatch(memory: Memory, elf: ElfFile, loaded: LoadedObject) -> Optional[str
 
 
 def header_agrees(memory: Memory, elf: ElfFile, load_bias: int) -> Optional[bool]:
-    """Tell whether memory shows an ELF file at a load bias: by its file header, which is mapped with its first segment.
+    """Tell whether memory shows an ELF file at a load bias: its file header, which is mapped with its first segment,
+    and where they are mapped too, the addresses in its program headers and its notes (the build id is one).
 
     None where memory cannot be read, and for files whose header is not mapped. One read.
     """
     first = next((s for s in elf.loaded if s.offset == 0 and s.file_size >= _FILE_HEADER), None)
     if first is None:
         return None
+    place = Address(first.address + load_bias & ADDRESS_MASK)
     try:
-        mapped = memory.read_memory(Address(first.address + load_bias & ADDRESS_MASK), Size(_FILE_HEADER))
-        header = elf.read_file(0, _FILE_HEADER)
+        header = elf.read_file(0, min(first.file_size, _PAGE))
     except (MemoryFault, BadFile):
         return None
-    # Stripping moves the section headers: e_shoff is at 40, what counts them from 58 on.
-    return (mapped[:40], mapped[48:58]) == (header[:40], header[48:58])
+    mapped = read_available(memory, place, Size(len(header)))
+    if len(mapped) < _FILE_HEADER:
+        return None
+    return all(mapped[part] == header[part] for part in _identity(elf, header) if part.stop <= len(mapped))
+
+
+# What stripping leaves alone: it moves the section headers, of which e_shoff tells at 40 and the counts from 58 on.
+def _identity(elf: ElfFile, header: bytes) -> Iterator[slice]:
+    yield from (slice(0, 40), slice(48, 58))
+    (start,), (count,) = struct.unpack_from("<Q", header, 32), struct.unpack_from("<H", header, 56)
+    for entry in range(start, min(start + count * _PROGRAM_HEADER, len(header)), _PROGRAM_HEADER):
+        if header[entry] in (_PT_LOAD, _PT_DYNAMIC):
+            yield from (slice(entry + 16, entry + 24), slice(entry + 40, entry + 48))
+    yield from (slice(s.offset, s.offset + s.file_size) for s in elf.segments if s.type == "NOTE")
 
 
 def _program(pages: Pages, auxiliary: Mapping[int, int]) -> Optional[_Program]:
