@@ -14,7 +14,7 @@ from .symbol_versions import HIDDEN, INDEX
 from .units import LinkAddress, Size, decoded
 
 _SHN_UNDEF = 0
-_WEAK, _LOCAL = 2, 0
+_LOCAL, _WEAK, _UNIQUE = 0, 2, 10
 # Names may share the tails of strings, so that a small hostile table could unfold to gigabytes.
 _NAME_LIMIT = 1 << 14
 _NAMES_LIMIT = 4 << 20
@@ -26,7 +26,8 @@ class DynamicSymbol(NamedTuple):
     """An entry of the dynamic symbol table; `kind` is NOTYPE, OBJECT, FUNC, IFUNC, TLS, or empty for others.
 
     `version` is empty without one; a definition that is not `is_default` is only for who asks for its version. The
-    address of an absolute symbol is a number that no load bias moves.
+    address of an absolute symbol is a number that no load bias moves. A process has one definition of a name that
+    `is_unique`, whoever came first.
     """
 
     name: str
@@ -39,6 +40,7 @@ class DynamicSymbol(NamedTuple):
     is_absolute: bool = False
     version: str = ""
     is_default: bool = True
+    is_unique: bool = False
 
 
 NO_SYMBOL = DynamicSymbol("", LinkAddress(0), Size(0), "", False, False, False)
@@ -122,6 +124,7 @@ class DynamicSymbols:
             section == SHN_ABS,
             self._versions.get(mark & INDEX, ""),
             not mark & HIDDEN,
+            binding == _UNIQUE,
         )
 
 

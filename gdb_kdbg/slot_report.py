@@ -4,26 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from typing import Annotated, Mapping, NamedTuple, Optional, Sequence
+from typing import Annotated, Iterable, Mapping, NamedTuple, Optional, Sequence
 
 from .blocks import read_words_at
 from .demangle import demangle
 from .elf import ElfFile
-from .relocations import (
-    RESOLVED,
-    UNRELOCATED,
-    Judge,
-    Verdict,
-    counts_of,
-    is_relocated,
-    relative_counts,
-    resolver_counts,
-    symbol_counts,
-)
+from .errors import BadFile
+from .linkmap import header_agrees
+from .relocation_counts import is_relocated, relative_counts, resolver_counts, symbol_counts
+from .relocations import ELSEWHERE, RESOLVED, UNRELOCATED, Judge, Verdict, counts_of
 from .scope import Scope, base_name
 from .slots import COPY, RELATIVE, PlannedSlot, link_target, planned_slots, slot_at
 from .target import Memory, Objfile
-from .units import ADDRESS_MASK, Address, Count, LinkAddress, Word, address, shown
+from .units import ADDRESS_MASK, Address, Count, LinkAddress, Word, address, safe_text, shown
 
 
 class Slot(NamedTuple):
@@ -68,6 +61,7 @@ class LoadedSlots:
         self.planned = planned_slots(elf)
         self._scope = scope
         self._bias = objfile.load_bias
+        self._memory = memory
         self.values = _values(memory, objfile, self.planned) if memory else [None] * len(self.planned)
         self.has_memory = memory is not None
         self.is_relocated = self._told() if memory else None
@@ -94,8 +88,26 @@ class LoadedSlots:
 
     @cached_property
     def verdicts(self) -> Sequence[Verdict]:
-        """The verdict on every slot, in the order of `planned`; only where there is memory."""
-        return [self.judge.verdict(slot, value) for slot, value in zip(self.planned, self.values)]
+        """The verdict on every slot, in the order of `planned`; only where there is memory. Raises BadFile."""
+        found = [self.judge.verdict(slot, value) for slot, value in zip(self.planned, self.values)]
+        self._require_own_file(verdict.status for verdict in found)
+        return found
+
+    def verdict(self, slot: PlannedSlot, value: Optional[int]) -> Verdict:
+        """Judge a word for one slot; only where there is memory. Raises BadFile."""
+        found = self.judge.verdict(slot, value)
+        self._require_own_file((found.status,))
+        return found
+
+    # Before a slot is accused: the file may have been built or installed anew since it was loaded.
+    def _require_own_file(self, statuses: Iterable[str]) -> None:
+        if any(status in (UNRELOCATED, ELSEWHERE) for status in statuses) and not self._is_own_file:
+            name = safe_text(self.objfile.path, 200)
+            raise BadFile(f"{name} is not the file that was loaded: memory has another header at {self._bias:#x}")
+
+    @cached_property
+    def _is_own_file(self) -> bool:
+        return self._memory is None or header_agrees(self._memory, self.elf, self._bias) is not False
 
     def rows(self, with_copies: bool = False) -> Sequence[Slot]:
         """Return a row for every slot; those of COPY relocations are data and only come if asked for."""
@@ -135,7 +147,7 @@ class LoadedSlots:
         return {slot: index for index, slot in enumerate(self.planned)}
 
     def _verdict(self, index: int) -> Optional[Verdict]:
-        return self.judge.verdict(self.planned[index], self.values[index]) if self.has_memory else None
+        return self.verdict(self.planned[index], self.values[index]) if self.has_memory else None
 
     def state(self) -> str:
         """Say in words how far the file is relocated."""
