@@ -104,13 +104,13 @@ class Injection:
 
 
 @contextlib.contextmanager
-def injecting() -> Iterator[Injection]:
+def injecting(halted: Optional[int] = None) -> Iterator[Injection]:
     """Hand out system calls by the selected thread, or by another where that one cannot.
 
     Raises NotSupported or TargetUnavailable, with nothing changed, where there is no native, stopped, 64-bit process
-    that this GDB traces.
+    that this GDB traces. `halted` is a process of which that is known, even if GDB takes it for running.
     """
-    process = traced_process()
+    process = traced_process() if halted is None else halted
     thread = _willing_thread(process)
     place = _syscall_instruction(process)
     with thread.undisturbed():
@@ -187,7 +187,8 @@ def _willing_thread(process: int) -> Thread:
         with contextlib.suppress(KdbgError):
             if thread.registers()["cs"] != _USER_CODE_64:
                 raise NotSupported("this needs a 64-bit x86 process")
-            if not thread.is_entering_call():
+            # What a thread is still to tell GDB would be lost.
+            if not thread.is_entering_call() and thread.news() is None:
                 return thread
             reason = ": they are entering system calls, stepi first"
     raise KdbgError(f"no thread of process {process} can make a system call now{reason}")

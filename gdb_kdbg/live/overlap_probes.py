@@ -27,6 +27,7 @@ from ..ring_layout import SWITCH as RING_SWITCH
 from ..target import Symbol
 from ..uml_kernel import find_kernel
 from ..units import Address, Size
+from .halting import halted
 from .injection import injecting, traced_process
 from .probe_host import NativeHost
 from .ptrace import Thread
@@ -120,7 +121,8 @@ class GdbProbe:
                 gdb.execute(f"delete {number}", to_string=True)
         if gdb.selected_thread() is None or gdb.selected_inferior().pid != self._host.process:
             return ()  # it ended, or GDB went on with its child
-        return remove(self._host, self._probe.area).problems
+        with halted(self._host.process):
+            return remove(self._host, self._probe.area).problems
 
     # The condition of the catchpoint: a stop or not.
     def _hit(self) -> int:
@@ -176,6 +178,12 @@ class GdbProbe:
         """Tell whether the program still has it: it may have become another one."""
         is_same = gdb.selected_inferior().pid == self._host.process
         return is_same and read_header(self._host, self._probe.area) is not None
+
+    def is_left(self) -> bool:
+        """Tell whether the process has memory at the probe's place, whatever GDB knows of it."""
+        with contextlib.suppress(KdbgError):
+            return any(mapping.start == self._probe.area.start for mapping in self._host.mappings())
+        return False
 
     def loaded(self) -> None:
         """Note that a library is being loaded: its slots are filled when the program's own code goes on."""

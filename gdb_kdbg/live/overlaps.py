@@ -98,8 +98,9 @@ class GdbOverlaps:
         try:
             for problem in self._forget():
                 gdb.write(f"kdbg: {problem}\n", gdb.STDERR)
-        except (KdbgError, gdb.error):
-            pass  # the program is gone
+        except (KdbgError, gdb.error) as error:
+            if probe is not None and probe.is_left():
+                gdb.write(f"kdbg: the overlap probe stays in the program, passing calls through: {error}\n", gdb.STDERR)
         except BaseException:
             self._probe, self._exact = probe, exact  # interrupted: it is still there
             raise

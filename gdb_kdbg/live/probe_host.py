@@ -55,7 +55,7 @@ class NativeHost:
         return mappings_of(self.process)
 
     def map(self, address: int, size: int, code_size: int) -> bool:
-        with injecting() as inject:
+        with injecting(self.process) as inject:
             try:
                 found = inject.call("mmap", address, size, _READ_WRITE, _EXACTLY_THERE, -1, 0)
             except KdbgError as error:
@@ -69,7 +69,7 @@ class NativeHost:
             return False
 
     def unmap(self, address: int, size: int) -> None:
-        with injecting() as inject:
+        with injecting(self.process) as inject:
             inject.call("munmap", address, size)
 
     def threads(self) -> Mapping[int, Thread]:

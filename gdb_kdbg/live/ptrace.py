@@ -14,7 +14,7 @@ import os
 import signal
 import time
 from functools import lru_cache
-from typing import Any, Callable, Iterator, Mapping
+from typing import Any, Callable, Iterator, Mapping, Optional
 
 from ..errors import KdbgError, TargetUnavailable
 
@@ -63,6 +63,25 @@ class Thread:
         values = (registers[name] & (1 << 64) - 1 for name in REGISTERS)
         self._ask(_SETREGS, 0, (ctypes.c_uint64 * len(REGISTERS))(*values))
 
+    def news(self) -> Optional[int]:
+        """Return what the thread has stopped by and nobody was told yet: a signal, or more than that for an event of
+        ptrace's; 0 if it has ended. None without news."""
+        try:
+            found = os.waitid(os.P_PID, self._thread, os.WEXITED | os.WSTOPPED | os.WNOHANG | os.WNOWAIT | _WAIT_ANY)
+        except OSError:
+            return 0
+        if found is None:
+            return None
+        return int(found.si_status) if found.si_code in (os.CLD_TRAPPED, os.CLD_STOPPED) else 0
+
+    def take_news(self) -> None:
+        """Be told in GDB's place."""
+        os.waitpid(self._thread, _WAIT_ANY | os.WNOHANG)
+
+    def go_on(self, number: int = 0) -> None:
+        """Let the thread run, with a signal."""
+        self._ask(_CONT, 0, ctypes.c_void_p(number))
+
     def is_entering_call(self) -> bool:
         """Tell whether it is stopped where a system call is about to be made, as by `catch syscall`."""
         told = ctypes.create_string_buffer(88)
@@ -107,7 +126,7 @@ class Thread:
                 self._ask(_SETSIGINFO, 0, stopped_by)
             if self._swallowed_stop:
                 self._swallowed_stop = False
-                self._send(signal.SIGSTOP)  # GDB sent it, and waits for it
+                self.send(signal.SIGSTOP)  # GDB sent it, and waits for it
 
     # A program that was stopped as a job when it was attached to has none (ptrace(2), group-stop).
     def _was_stopped_by_signal(self, into: Any) -> bool:
@@ -121,10 +140,11 @@ class Thread:
     # before. So the thread is resumed into a signal that waits for it already: it executes nothing, and still is where
     # an interrupted system call can be made again.
     def _settle(self) -> None:
-        self._send(signal.SIGTRAP)
+        self.send(signal.SIGTRAP)
         self._resume(_CONT, False)
 
-    def _send(self, number: int) -> None:
+    def send(self, number: int) -> None:
+        """Send the thread a signal."""
         _libc().syscall(_TGKILL, self._process, self._thread, int(number))
 
     def extended_state(self) -> bytes:
