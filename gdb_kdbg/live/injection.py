@@ -17,8 +17,10 @@ import gdb
 
 from ..errors import KdbgError, NotSupported, TargetUnavailable
 from ..mappings import Mapping, parse_mappings
+from ..seccomp import SystemCall
 from ..syscall_names import ARGUMENT_REGISTERS, NAMES, system_call_name
 from .ptrace import Thread
+from .sandboxes import require_calls
 
 _SYSCALL = b"\x0f\x05"
 _USER_CODE_64 = 0x33
@@ -47,6 +49,8 @@ class Injection:
         Arguments are numbers; those that lead to memory lead to the program's memory (see `scratch`).
         """
         number = NAMES.index(name) if isinstance(name, str) else name
+        made = SystemCall(system_call_name(number), number, arguments)
+        require_calls(self.process, [self._thread.number], [made], self._place)
         registers = dict(self._before)
         registers.update(zip(ARGUMENT_REGISTERS, arguments))
         # The kernel would repeat an interrupted call if orig_rax showed one.

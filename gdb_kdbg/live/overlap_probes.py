@@ -13,17 +13,19 @@ from typing import Callable, Mapping, Optional, Sequence
 
 import gdb
 
-from ..errors import KdbgError, TargetUnavailable
+from ..errors import KdbgError, NotSupported, TargetUnavailable
 from ..overlap_command import COUNT
 from ..overlap_plan import Plan, Planner
 from ..overlap_probe import Way, extend, find_areas, install, is_active, remove
 from ..overlap_report import FRAMES, PROBE_RING, Call, OverlapHit, describe_hit
 from ..overlap_stub import GO_ON, OLD_MASK, SAVED, TaskPlace
-from ..probe_area import CAPACITY, FIRST_TOKEN, INDEX, RECORD, SWITCH, TOKENS, Area, read_header
+from ..probe_area import AREA_SIZE, CAPACITY, FIRST_TOKEN, INDEX, RECORD, SWITCH, TOKENS, Area, read_header
 from ..ring import CONTEXTS
 from ..ring_layout import BUFFER
 from ..ring_layout import INDEX as RING_INDEX
 from ..ring_layout import SWITCH as RING_SWITCH
+from ..seccomp import SystemCall
+from ..syscall_names import NAMES
 from ..target import Symbol
 from ..uml_kernel import find_kernel
 from ..units import Address, Size
@@ -31,12 +33,14 @@ from .halting import halted
 from .injection import injecting, traced_process
 from .probe_host import NativeHost
 from .ptrace import Thread
+from .sandboxes import require_calls
 from .target import GdbTarget, evaluate
 
 HIT_FUNCTION = "_kdbg_overlap"
 # Ignored by default, and seldom used.
 _SIGNALS = (signal.SIGURG, signal.SIGWINCH)
 _RED_ZONE = 128
+_SOMEWHERE = 0x7000_0000_0000
 # Told what was found; says whether to stop.
 Found = Callable[[OverlapHit], bool]
 
@@ -80,6 +84,7 @@ class GdbProbe:
                 raise KdbgError("the program has an overlap probe already (kdbg overlap --off takes it out)")
             remove(self._host, area)
         number = _quiet_signal(process, mode)
+        _require_calls(self._host, number)
         plans = self._plans(lambda address: False)
         about = {"mode": mode, "routines": list(routines)}
         self._probe = install(self._host, plans, number, mode != COUNT, about, _task_place(target))
@@ -256,6 +261,21 @@ def _ring_symbols(area: Area) -> Mapping[str, Symbol]:
         name: Symbol(PROBE_RING if name == BUFFER else name, Address(place), Size(size), "")
         for (name, size), place in zip(sizes.items(), places)
     }
+
+
+# What a probe is put in and taken out with, and what it calls itself, with arguments as they might be.
+def _require_calls(host: NativeHost, number: int) -> None:
+    process, threads = host.process, list(host.threads())
+    place, size, code = _SOMEWHERE, AREA_SIZE, Area(0).code_size
+    made = {
+        "mmap": (place, size, 3, 0x100022, -1, 0), "mprotect": (place, code, 5), "munmap": (place, size),
+        "rt_sigprocmask": (1, place, place, 8), "getpid": (), "gettid": (), "tgkill": (process, process, number),
+    }  # fmt: skip
+    calls = [SystemCall(name, NAMES.index(name), arguments) for name, arguments in made.items()]
+    try:
+        require_calls(process, threads, calls, place)
+    except NotSupported as error:
+        raise NotSupported(f"{error}: a probe cannot be put in, use --exact, which is slow") from None
 
 
 # A signal that the program does not handle, wait for or expect, so that it may come without effect.

@@ -26,6 +26,7 @@ REGISTERS = (
 _CONT, _SINGLESTEP, _GETREGS, _SETREGS = 7, 9, 12, 13
 _GETSIGINFO, _SETSIGINFO, _GETSIGMASK, _SETSIGMASK = 0x4202, 0x4203, 0x420A, 0x420B
 _GET_SYSCALL_INFO, _ENTERING = 0x420E, 1
+_GET_FILTER, _FILTER_STEP = 0x420C, 8
 _SIGINFO_SIZE, _MASK_SIZE = 128, 8
 _WAIT_ANY = 0x40000000  # __WALL: threads too
 _PATIENCE = 10.0
@@ -49,7 +50,7 @@ class Thread:
 
     def __init__(self, process: int, thread: int) -> None:
         self._process = process
-        self._thread = thread
+        self.number = thread
         self._swallowed_stop = False
 
     def registers(self) -> dict[str, int]:
@@ -67,7 +68,7 @@ class Thread:
         """Return what the thread has stopped by and nobody was told yet: a signal, or more than that for an event of
         ptrace's; 0 if it has ended. None without news."""
         try:
-            found = os.waitid(os.P_PID, self._thread, os.WEXITED | os.WSTOPPED | os.WNOHANG | os.WNOWAIT | _WAIT_ANY)
+            found = os.waitid(os.P_PID, self.number, os.WEXITED | os.WSTOPPED | os.WNOHANG | os.WNOWAIT | _WAIT_ANY)
         except OSError:
             return 0
         if found is None:
@@ -76,7 +77,7 @@ class Thread:
 
     def take_news(self) -> None:
         """Be told in GDB's place."""
-        os.waitpid(self._thread, _WAIT_ANY | os.WNOHANG)
+        os.waitpid(self.number, _WAIT_ANY | os.WNOHANG)
 
     def go_on(self, number: int = 0) -> None:
         """Let the thread run, with a signal."""
@@ -90,6 +91,21 @@ class Thread:
         except KdbgError:
             return False  # before Linux 5.3
         return told.raw[0] == _ENTERING
+
+    def system_call_filter(self, index: int) -> Optional[bytes]:
+        """Return a filter of seccomp's, the newest first, as an array of struct sock_filter; None behind the last.
+
+        Raises KdbgError without the right to read it (CAP_SYS_ADMIN, and no sandbox for GDB itself).
+        """
+        try:
+            count = self._ask(_GET_FILTER, index, None)
+        except KdbgError:
+            if ctypes.get_errno() == errno.ENOENT:
+                return None
+            raise
+        program = ctypes.create_string_buffer(count * _FILTER_STEP)
+        self._ask(_GET_FILTER, index, program)
+        return program.raw
 
     @contextlib.contextmanager
     def undisturbed(self) -> Iterator[None]:
@@ -145,7 +161,7 @@ class Thread:
 
     def send(self, number: int) -> None:
         """Send the thread a signal."""
-        _libc().syscall(_TGKILL, self._process, self._thread, int(number))
+        _libc().syscall(_TGKILL, self._process, self.number, int(number))
 
     def extended_state(self) -> bytes:
         """Read the floating-point and vector registers, as the processor saves them."""
@@ -186,15 +202,17 @@ class Thread:
     def _wait(self) -> int:
         end = time.monotonic() + _PATIENCE
         while time.monotonic() < end:
-            found, status = os.waitpid(self._thread, _WAIT_ANY | os.WNOHANG)
+            found, status = os.waitpid(self.number, _WAIT_ANY | os.WNOHANG)
             if found and os.WIFSTOPPED(status):
                 return os.WSTOPSIG(status)
             if found:
-                raise TargetUnavailable(f"thread {self._thread} ended during an injected system call")
-        raise KdbgError(f"thread {self._thread} does not come back from an injected system call")
+                raise TargetUnavailable(f"thread {self.number} ended during an injected system call")
+        raise KdbgError(f"thread {self.number} does not come back from an injected system call")
 
-    def _ask(self, request: int, address: int, data: Any) -> None:
+    def _ask(self, request: int, address: int, data: Any) -> int:
         place = ctypes.cast(data, ctypes.c_void_p) if data is not None else None
-        if _libc().ptrace(request, self._thread, address, place) == -1:
+        result = int(_libc().ptrace(request, self.number, address, place))
+        if result == -1:
             name = errno.errorcode.get(ctypes.get_errno(), "?")
-            raise KdbgError(f"ptrace request {request:#x} on thread {self._thread} failed: {name}")
+            raise KdbgError(f"ptrace request {request:#x} on thread {self.number} failed: {name}")
+        return result
