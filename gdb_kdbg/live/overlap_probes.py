@@ -19,7 +19,7 @@ from ..overlap_plan import Plan, Planner
 from ..overlap_probe import Way, extend, find_areas, install, is_active, remove
 from ..overlap_report import FRAMES, PROBE_RING, Call, OverlapHit, describe_hit
 from ..overlap_stub import GO_ON, OLD_MASK, SAVED, TaskPlace
-from ..probe_area import AREA_SIZE, CAPACITY, FIRST_TOKEN, INDEX, RECORD, SWITCH, TOKENS, Area, read_header
+from ..probe_area import AREA_SIZE, CAPACITY, FIRST_TOKEN, INDEX, MAGIC, RECORD, SWITCH, TOKENS, Area
 from ..ring import CONTEXTS
 from ..ring_layout import BUFFER
 from ..ring_layout import INDEX as RING_INDEX
@@ -30,7 +30,7 @@ from ..target import Symbol
 from ..uml_kernel import find_kernel
 from ..units import Address, Size
 from .halting import halted
-from .injection import injecting, traced_process
+from .injection import injecting, read_process, traced_process
 from .probe_host import NativeHost
 from .ptrace import Thread
 from .sandboxes import require_calls
@@ -179,10 +179,25 @@ class GdbProbe:
                 with contextlib.suppress(KdbgError):
                     self._target.write_memory(Address(token), bytes(8))
 
-    def is_there(self) -> bool:
-        """Tell whether the program still has it: it may have become another one."""
-        is_same = gdb.selected_inferior().pid == self._host.process
-        return is_same and read_header(self._host, self._probe.area) is not None
+    def is_kept(self, ended: int = 0) -> bool:
+        """Tell whether a process of this GDB still has it, not counting one that ends.
+
+        A program that executes another one loses it. A child has it as its parent does, and when GDB goes on with the
+        child alone, the probe that counts is the child's.
+        """
+        living = [inferior.pid for inferior in gdb.inferiors() if inferior.pid not in (0, ended)]
+        if self._host.process not in living:
+            heir = next(filter(self._is_in, living), None)
+            if heir is None:
+                return False
+            self._host = NativeHost(heir)
+        return self._is_in(self._host.process)
+
+    def _is_in(self, process: int) -> bool:
+        try:
+            return read_process(process, self._probe.area.header, len(MAGIC)) == MAGIC
+        except KdbgError:
+            return False
 
     def is_left(self) -> bool:
         """Tell whether the process has memory at the probe's place, whatever GDB knows of it."""
@@ -192,7 +207,7 @@ class GdbProbe:
 
     def loaded(self) -> None:
         """Note that a library is being loaded: its slots are filled when the program's own code goes on."""
-        if not self.is_there():
+        if gdb.selected_inferior().pid != self._host.process or not self._is_in(self._host.process):
             return
         with contextlib.suppress(gdb.error, KdbgError, ValueError):
             loader = gdb.newest_frame().pc()

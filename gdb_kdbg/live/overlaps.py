@@ -106,6 +106,12 @@ class GdbOverlaps:
             raise
         return 1
 
+    def ended(self, process: int) -> None:
+        """Disarm what was in a process that has ended, or that GDB left for its child: the child has the probe too."""
+        others = any(inferior.pid not in (0, process) for inferior in gdb.inferiors())
+        if not (self._probe.is_kept(process) if self._probe is not None else others):
+            self.disarm()
+
     def _leave(self) -> None:
         self.disarm()
 
@@ -137,7 +143,7 @@ class GdbOverlaps:
 
     def stopped(self) -> None:
         """Take note of a stop."""
-        if self._probe is not None and not self._probe.is_there():
+        if self._probe is not None and not self._probe.is_kept():
             self._forget()
         if self._probe is not None:
             self._probe.stopped()

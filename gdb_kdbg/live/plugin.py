@@ -97,8 +97,8 @@ class _Plugin:
         except KdbgError as error:
             gdb.write(f"kdbg: {error}\n", gdb.STDERR)
 
-    def _on_exit(self, event: object) -> None:
-        self.session.new_target()
+    def _on_exit(self, event: gdb.ExitedEvent) -> None:
+        self.session.ended(event.inferior.pid)
 
     def _on_disconnect(self, event: object) -> None:
         # The next machine may have a process with the same page tables. GDB is in the middle of taking this one down,
