@@ -29,7 +29,6 @@ from ..syscall_names import NAMES
 from ..target import Symbol
 from ..uml_kernel import find_kernel
 from ..units import Address, Size
-from .halting import halted
 from .injection import injecting, read_process, traced_process
 from .probe_host import NativeHost
 from .ptrace import Thread
@@ -82,12 +81,15 @@ class GdbProbe:
         for area in find_areas(self._host):
             if is_active(self._host, area):
                 raise KdbgError("the program has an overlap probe already (kdbg overlap --off takes it out)")
-            remove(self._host, area)
+            with self._host.alone():
+                remove(self._host, area)
         number = _quiet_signal(process, mode)
         _require_calls(self._host, number)
         plans = self._plans(lambda address: False)
         about = {"mode": mode, "routines": list(routines)}
-        self._probe = install(self._host, plans, number, mode != COUNT, about, _task_place(target))
+        task = _task_place(target)
+        with self._host.alone():
+            self._probe = install(self._host, plans, number, mode != COUNT, about, task)
         self.problems = [problem for plan in plans for problem in plan.problems]
         self.how = _how(plans)
         self._catchpoint: Optional[int] = None
@@ -126,7 +128,7 @@ class GdbProbe:
                 gdb.execute(f"delete {number}", to_string=True)
         if gdb.selected_thread() is None or gdb.selected_inferior().pid != self._host.process:
             return ()  # it ended, or GDB went on with its child
-        with halted(self._host.process):
+        with self._host.alone():
             return remove(self._host, self._probe.area).problems
 
     # The condition of the catchpoint: a stop or not.

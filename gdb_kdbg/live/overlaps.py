@@ -77,7 +77,9 @@ class GdbOverlaps:
         areas = find_areas(host)
         problems = self._forget()
         # Those of another GDB, or of a program before a fork.
-        left: list[Removal] = [remove(host, area) for area in find_areas(host)] if not problems else []
+        left: list[Removal] = []
+        with host.alone():
+            left += [remove(host, area) for area in find_areas(host)] if not problems else []
         problems = *problems, *(problem for removal in left for problem in removal.problems)
         gone = len(areas) - len(find_areas(host))
         return OverlapArmed(f"took {gone} probe{'s' * (gone != 1)} out", (), tuple(problems))

@@ -31,7 +31,9 @@ _SIGINFO_SIZE, _MASK_SIZE = 128, 8
 _WAIT_ANY = 0x40000000  # __WALL: threads too
 _PATIENCE = 10.0
 _GETREGSET, _SETREGSET, _EXTENDED_STATE, _EXTENDED_SIZE = 0x4204, 0x4205, 0x202, 1 << 16
+_SEIZE, _INTERRUPT, _DETACH = 0x4206, 0x4207, 17
 _TGKILL = 234
+_KCMP, _KCMP_VM = 312, 1
 # Blocking SIGTRAP would end the program at the single step (Linux kernel/signal.c, force_sig_info_to_task); the others
 # cannot be blocked.
 _BLOCKED = ((1 << 64) - 1) & ~sum(1 << (s - 1) for s in (signal.SIGTRAP, signal.SIGKILL, signal.SIGSTOP))
@@ -43,6 +45,11 @@ def _libc() -> Any:
     libc.ptrace.restype = ctypes.c_long
     libc.ptrace.argtypes = (ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p)
     return libc
+
+
+def is_same_memory(process: int, other: int) -> bool:
+    """Tell whether two processes share their memory; False where the system does not say."""
+    return int(_libc().syscall(_KCMP, process, other, _KCMP_VM, 0, 0)) == 0
 
 
 class Thread:
@@ -74,6 +81,19 @@ class Thread:
         if found is None:
             return None
         return int(found.si_status) if found.si_code in (os.CLD_TRAPPED, os.CLD_STOPPED) else 0
+
+    def seize(self) -> None:
+        """Begin to trace a thread that nobody traces; it runs on."""
+        self._ask(_SEIZE, 0, None)
+
+    def interrupt(self) -> None:
+        """Stop a seized thread."""
+        self._ask(_INTERRUPT, 0, None)
+        self._wait()
+
+    def detach(self) -> None:
+        """Trace the thread no more, and let it run."""
+        self._ask(_DETACH, 0, None)
 
     def take_news(self) -> None:
         """Be told in GDB's place."""
