@@ -12,6 +12,8 @@ import signal
 import time
 from typing import Iterator, Optional
 
+import gdb
+
 from ..errors import KdbgError
 from .ptrace import Thread
 
@@ -29,8 +31,8 @@ def halted(process: int) -> Iterator[None]:
         while new := sorted(_threads(process) - seen):
             for number in new:
                 seen.add(number)
-                thread = Thread(process, number)
-                if _halt(thread, process, number):
+                thread = Thread(number)
+                if _halt(thread):
                     mine.append(thread)
         yield
     finally:
@@ -39,20 +41,22 @@ def halted(process: int) -> Iterator[None]:
                 thread.go_on()
 
 
+# For GDB, what a program that it runs clones is a thread, even one of another process.
 def _threads(process: int) -> set[int]:
+    known = {thread.ptid[1] for thread in gdb.selected_inferior().threads()}
     try:
-        return {int(name) for name in os.listdir(f"/proc/{process}/task")}
+        return known | {int(name) for name in os.listdir(f"/proc/{process}/task")}
     except OSError:
-        return set()
+        return known
 
 
 # Whether the thread was stopped here, and is to go on.
-def _halt(thread: Thread, process: int, number: int) -> bool:
+def _halt(thread: Thread) -> bool:
     asked, end = False, time.monotonic() + _PATIENCE
     while time.monotonic() < end:
         news = thread.news()
         if news is None:
-            state = _state(process, number)
+            state = _state(thread.number)
             if state in _ENDED or (state in _STOPPED and thread.news() is None):
                 return False
             if not asked:
@@ -68,12 +72,17 @@ def _halt(thread: Thread, process: int, number: int) -> bool:
             thread.take_news()
             # A Ctrl-C is meant for GDB; the others are the program's.
             thread.go_on(0 if news == signal.SIGINT else news)
-    raise KdbgError(f"thread {number} does not stop")
+    raise KdbgError(f"thread {thread.number} does not stop")
 
 
-def _state(process: int, number: int) -> Optional[str]:
+def is_stopped(number: int) -> bool:
+    """Tell whether a thread is stopped by its tracer."""
+    return _state(number) in _STOPPED
+
+
+def _state(number: int) -> Optional[str]:
     try:
-        with open(f"/proc/{process}/task/{number}/stat", encoding="utf-8", errors="replace") as file:
+        with open(f"/proc/{number}/stat", encoding="utf-8", errors="replace") as file:
             return file.read().rpartition(")")[2].split()[0]
     except (OSError, IndexError):
         return ""

@@ -19,7 +19,7 @@ from ..errors import KdbgError, NotSupported, TargetUnavailable
 from ..mappings import Mapping, parse_mappings
 from ..seccomp import SystemCall
 from ..syscall_names import ARGUMENT_REGISTERS, NAMES, system_call_name
-from .ptrace import Thread
+from .ptrace import Thread, tracer_of
 from .sandboxes import require_calls
 
 _SYSCALL = b"\x0f\x05"
@@ -136,7 +136,7 @@ def traced_process() -> int:
     kind = inferior.connection.type if inferior.connection is not None else "none"
     if kind != "native":
         raise NotSupported(f"this needs a native process, attached to or run by this GDB itself (the target is {kind})")
-    if _tracer(inferior.pid) != os.getpid() or threading.get_native_id() != os.getpid():
+    if tracer_of(inferior.pid) != os.getpid() or threading.get_native_id() != os.getpid():
         raise NotSupported(f"process {inferior.pid} is not traced by this GDB")
     return inferior.pid
 
@@ -173,21 +173,13 @@ def write_process(process: int, address: int, data: bytes) -> None:
         raise KdbgError(f"cannot write {len(data)} bytes at {address:#x} of process {process}")
 
 
-def _tracer(process: int) -> int:
-    try:
-        with open(f"/proc/{process}/status", encoding="utf-8") as file:
-            return next((int(line.split()[1]) for line in file if line.startswith("TracerPid:")), 0)
-    except OSError:
-        return 0
-
-
 # A thread that stands at the entry of a system call would make that call, whatever its registers say.
 def _willing_thread(process: int) -> Thread:
     selected = gdb.selected_thread()
     others = [thread for thread in gdb.selected_inferior().threads() if thread is not selected]
     reason = ""
     for candidate in filter(None, [selected, *others]):
-        thread = Thread(process, candidate.ptid[1])
+        thread = Thread(candidate.ptid[1])
         with contextlib.suppress(KdbgError):
             if thread.registers()["cs"] != _USER_CODE_64:
                 raise NotSupported("this needs a 64-bit x86 process")

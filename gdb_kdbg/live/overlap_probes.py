@@ -160,7 +160,7 @@ class GdbProbe:
             self._target.write_memory(Address(token), told.sp.to_bytes(8, "little"))
             self._shown[token] = thread.ptid[1], way.routine
         self._target.write_memory(Address(told.sp - GO_ON), bytes(8))
-        Thread(thread.ptid[0], thread.ptid[1]).set_signal_mask(told.word(OLD_MASK))
+        Thread(thread.ptid[1]).set_signal_mask(told.word(OLD_MASK))
         registers = {name: told.word(below) for name, below in SAVED.items()}
         for name, value in {**registers, "rax": 0, "r10": 0, "r11": 0, "rip": way.routine}.items():
             gdb.parse_and_eval(f"${name} = {value:#x}")

@@ -89,7 +89,7 @@ class NativeHost:
     def threads(self) -> Mapping[int, Thread]:
         """The threads of the process by their ids, and those that share its memory."""
         ids = (thread.ptid[1] for thread in gdb.selected_inferior().threads())
-        own = {number: Thread(self.process, number) for number in ids}
+        own = {number: Thread(number) for number in ids}
         return {**own, **{thread.number: thread for thread in self._others}}
 
     def program_counters(self) -> Mapping[int, int]:

@@ -32,7 +32,7 @@ _WAIT_ANY = 0x40000000  # __WALL: threads too
 _PATIENCE = 10.0
 _GETREGSET, _SETREGSET, _EXTENDED_STATE, _EXTENDED_SIZE = 0x4204, 0x4205, 0x202, 1 << 16
 _SEIZE, _INTERRUPT, _DETACH = 0x4206, 0x4207, 17
-_TGKILL = 234
+_TKILL = 200  # not tgkill: what shares the memory may be of another thread group, and be a thread for GDB
 _KCMP, _KCMP_VM = 312, 1
 # Blocking SIGTRAP would end the program at the single step (Linux kernel/signal.c, force_sig_info_to_task); the others
 # cannot be blocked.
@@ -52,12 +52,20 @@ def is_same_memory(process: int, other: int) -> bool:
     return int(_libc().syscall(_KCMP, process, other, _KCMP_VM, 0, 0)) == 0
 
 
+def tracer_of(process: int) -> int:
+    """Return which process traces a process or a thread, 0 if none does."""
+    try:
+        with open(f"/proc/{process}/status", encoding="utf-8") as file:
+            return next((int(line.split()[1]) for line in file if line.startswith("TracerPid:")), 0)
+    except OSError:
+        return 0
+
+
 class Thread:
     """One stopped thread, traced by this very GDB."""
 
-    def __init__(self, process: int, thread: int) -> None:
-        self._process = process
-        self.number = thread
+    def __init__(self, number: int) -> None:
+        self.number = number
         self._swallowed_stop = False
 
     def registers(self) -> dict[str, int]:
@@ -181,7 +189,7 @@ class Thread:
 
     def send(self, number: int) -> None:
         """Send the thread a signal."""
-        _libc().syscall(_TGKILL, self._process, self.number, int(number))
+        _libc().syscall(_TKILL, self.number, int(number))
 
     def extended_state(self) -> bytes:
         """Read the floating-point and vector registers, as the processor saves them."""

@@ -24,7 +24,7 @@ def require_calls(process: int, threads: Sequence[int], calls: Sequence[SystemCa
             continue
         if mode == _STRICT:
             raise NotSupported(f"thread {number} is in a sandbox (seccomp) that ends it at any other system call")
-        filters = _filters(process, number, count)
+        filters = _filters(number, count)
         if filters is None:
             own = own or _mode("/proc/self/status")
             if (mode, count) == own:
@@ -44,8 +44,8 @@ def _mode(path: str) -> tuple[int, int]:
     return int(found.get("Seccomp", 0)), int(found.get("Seccomp_filters", 0))
 
 
-def _filters(process: int, number: int, count: int) -> Optional[Sequence[bytes]]:
-    thread = Thread(process, number)
+def _filters(number: int, count: int) -> Optional[Sequence[bytes]]:
+    thread = Thread(number)
     found: list[bytes] = []
     try:
         while (program := thread.system_call_filter(len(found))) is not None:

@@ -11,17 +11,22 @@ import os
 from typing import Iterator, Sequence
 
 from ..errors import KdbgError
-from .ptrace import Thread, is_same_memory
+from .halting import is_stopped
+from .ptrace import Thread, is_same_memory, tracer_of
 
 
 @contextlib.contextmanager
 def stopped_sharers(process: int) -> Iterator[Sequence[Thread]]:
     """Stop all threads of other processes that share the memory of `process`; raise KdbgError if one cannot be."""
     seized: list[Thread] = []
+    stopped: list[Thread] = []
     try:
         for other in _sharers(process):
             for number in sorted(int(name) for name in os.listdir(f"/proc/{other}/task")):
-                thread = Thread(other, number)
+                thread = Thread(number)
+                if tracer_of(number) == os.getpid() and is_stopped(number):
+                    stopped.append(thread)
+                    continue
                 try:
                     thread.seize()
                     seized.append(thread)
@@ -29,7 +34,7 @@ def stopped_sharers(process: int) -> Iterator[Sequence[Thread]]:
                 except KdbgError as error:
                     text = f"process {other} shares the program's memory and cannot be stopped: {error}"
                     raise KdbgError(text) from None
-        yield seized
+        yield [*stopped, *seized]
     except FileNotFoundError as error:
         raise KdbgError(f"a process that shares the memory of {process} ended meanwhile: {error.filename}") from None
     finally:
