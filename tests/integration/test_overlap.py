@@ -291,6 +291,8 @@ def test_over_gdbserver_only_breakpoints_are_offered(build: Any) -> None:
         (["break main", "run", "kdbg overlap --stop --log"], "exclude each other"),
         (["break main", "run", "kdbg overlap report"], "no overlap probe in the program"),
         (["break main", "run", "kdbg overlap --off memcpy"], "takes no routine"),
+        (["break main", "run", "kdbg overlap report memcpy"], "report is of all routines"),
+        (["break main", "run", "kdbg overlap memcpy strcpy"], "strcpy does not take destination, source and size"),
         (["break main", "run", "kdbg overlap 16"], "is in no loaded file"),
         (["break main", "run", "kdbg overlap", "kdbg overlap"], "are caught already"),
     ],
