@@ -143,9 +143,10 @@ def _require_kernel(processes: Processes, pid: int) -> None:
         os.close(os.open(elf_path, os.O_RDONLY))
     except PermissionError:
         owner = processes.number(pid, "Uid")
-        raise KdbgError(
-            f"no permission to look at process {pid}, which belongs to user {owner} (this GDB runs as {os.getuid()})"
-        ) from None
+        why = f"which belongs to user {owner} (this GDB runs as {os.getuid()})"
+        if owner == os.getuid():
+            why = "although it belongs to the same user (that takes the capability CAP_SYS_PTRACE)"
+        raise KdbgError(f"no permission to look at process {pid}, {why}") from None
     except OSError as error:
         raise KdbgError(f"process {pid} has no executable: {error.strerror}") from None
     if not _is_kernel(elf_path):

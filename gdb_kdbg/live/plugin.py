@@ -14,7 +14,7 @@ from .settings import declare_settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Optional, Sequence, Union
+    from typing import Generator, Optional, Sequence, Union
 
     from .session import GdbSession
 
@@ -37,6 +37,9 @@ class _Plugin:
             gdb.events.stop.connect(self._on_stop)
             gdb.events.exited.connect(self._on_exit)
             gdb.events.connection_removed.connect(self._on_disconnect)
+            absorbing = _absorbing()
+            next(absorbing)
+            gdb.events.gdb_exiting.connect(absorbing.send)
             gdb.events.gdb_exiting.connect(self._on_gdb_exit)
             gdb.events.before_prompt.connect(self._on_prompt)
             gdb.events.new_objfile.connect(self._on_new_objfile)
@@ -95,8 +98,8 @@ class _Plugin:
         except KdbgError as error:
             gdb.write(f"kdbg: {error}\n", gdb.STDERR)
 
-    def _on_exit(self, event: object) -> None:
-        self.session.new_target()
+    def _on_exit(self, event: gdb.ExitedEvent) -> None:
+        self.session.ended(event.inferior.pid)
 
     def _on_disconnect(self, event: object) -> None:
         # The next machine may have a process with the same page tables. GDB is in the middle of taking this one down,
@@ -110,14 +113,26 @@ class _Plugin:
         self.session.settle()
 
     def _on_gdb_exit(self, event: object) -> None:
+        # After SIGTERM, GDB 13 begins its end anew in the first call that looks whether to quit, as this one does, and
+        # does not come back from it. That must not be in the middle of what follows.
+        with contextlib.suppress(KeyboardInterrupt, gdb.error):
+            gdb.execute("output 0", to_string=True)
         # GDB 13 takes its connections down after Python's end, and dies of a handler that is still there.
         with contextlib.suppress(SystemError, ValueError):
             gdb.events.connection_removed.disconnect(self._on_disconnect)
-        # A GDB that is ended by a signal interrupts what it does next; what it has put into a program must go.
+        # What kdbg has put into a program must go.
         for _ in range(3):
             with contextlib.suppress(KeyboardInterrupt, SystemError):
                 self.session.end()
                 return
+
+
+# A signal that ends GDB interrupts the first instruction of Python's that follows. A function would not come to its
+# `try`; a generator is in it already.
+def _absorbing() -> Generator[None, object, None]:
+    while True:
+        with contextlib.suppress(KeyboardInterrupt):
+            yield
 
 
 def styled(text: str, role: str) -> str:

@@ -145,6 +145,9 @@ def test_without_permission(proc: Proc, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(Processes, "executable", refuse)
     with pytest.raises(KdbgError, match="no permission to look at process 100, which belongs to user 7"):
         choose("100", proc.processes)
+    monkeypatch.setattr("os.getuid", lambda: 7)
+    with pytest.raises(KdbgError, match="process 100, although it belongs to the same user .*CAP_SYS_PTRACE"):
+        choose("100", proc.processes)
 
 
 @pytest.mark.parametrize(
