@@ -215,13 +215,16 @@ class State(NamedTuple):
     helpers: frozenset[int]
 
 
-def state(guest: Guest) -> State:
-    """Read it from outside; the kernel runs meanwhile, so only what it never changes itself."""
+def state(guest: Guest, of: str = "") -> State:
+    """Read it from outside; the kernel runs meanwhile, so only what it never changes itself.
+
+    The text is that of all files, or of the one with a name.
+    """
     root = pathlib.Path(f"/proc/{guest.pid}")
     mappings = (root / "maps").read_text()
     text = hashlib.sha256()
     with (root / "mem").open("rb", buffering=0) as memory:
-        for found in re.finditer(r"^(\w+)-(\w+) r-xp .*/", mappings, re.MULTILINE):
+        for found in re.finditer(rf"^(\w+)-(\w+) r-xp .*/{of or '.*'}$", mappings, re.MULTILINE):
             start, end = (int(word, 16) for word in found.groups())
             text.update(os.pread(memory.fileno(), end - start, start))
     signals = tuple(re.findall(r"^Sig(?:Ign|Cgt):.*$", (root / "status").read_text(), re.MULTILINE))
