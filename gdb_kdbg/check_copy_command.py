@@ -21,6 +21,7 @@ from .exception_table import Entry, fixups
 from .file_target import KIND
 from .intervals import Intervals
 from .object_image import ObjectImage
+from .plt_entries import plt_entry
 from .process import X86_64
 from .ranges import Range
 from .scope import Scope
@@ -107,11 +108,24 @@ def _at(scope: Scope, session: Session, text: str) -> Symbol:
     except KdbgError as error:
         names = scope.symbols.suggest(text)
         raise SymbolNotFound(f"{error}{_near(names)}") from None
+    _refuse_plt_entry(scope, text, place)
     found = scope.symbols.at(place)
     if found is None:
         return Symbol(f"{place:#x}", place, Size(0), "")
     symbol, offset = found
     return symbol if not offset else Symbol(f"{symbol.name}+{offset:#x}", place, Size(0), symbol.objfile)
+
+
+# What a debugger finds under the name of a function while its library is not loaded.
+def _refuse_plt_entry(scope: Scope, text: str, place: int) -> None:
+    for objfile, elf in scope.symbols.holders(place):
+        entry = plt_entry(elf, place - objfile.load_bias)
+        if entry is not None:
+            name = safe_text(entry.slot.symbol.name)
+            raise SymbolNotFound(
+                f"{safe_text(text)} at {place:#x} is only the PLT entry of {name} in {safe_text(elf.path, 200)}, which "
+                f"jumps where its slot leads: let the program run to its main function, and name {name} itself"
+            )
 
 
 # An indirect function copies nothing: it returns the routine to use.

@@ -116,6 +116,9 @@ class _Known:
     @cached_property
     def _symbol_files(self) -> dict[str, dict[str, int]]:
         listed: dict[str, dict[str, int]] = {}
+        # GDB 16 dies of listing a file without sections.
+        if not all(_has_sections(_local(name)) for name, _ in _named()):
+            return listed
         name = ""
         for line in (gdb.execute("maint info sections -all-objects", to_string=True) or "").splitlines():
             header, section = _OBJECT.match(line), _OBJECT_SECTION.match(line)
@@ -148,6 +151,13 @@ def _bias_by_sections(elf: ElfFile, sections: Mapping[str, int]) -> Optional[int
         return next((sections[section.name] - section.address for section in placed), None)
     except KdbgError:
         return None
+
+
+def _has_sections(path: str) -> bool:
+    try:
+        return all(elf.sections for elf in _opened(path))
+    except KdbgError:
+        return False
 
 
 def _opened(path: str) -> Iterator[ElfFile]:

@@ -431,6 +431,18 @@ def test_the_c_library_of_a_running_process(files: Sequence[pathlib.Path]) -> No
     assert (report["contract"], report["verdict"], report["breaches"]) == ("memmove", "conforms", [])
 
 
+def test_the_plt_entry_of_a_library_to_come_is_not_accused(directory: pathlib.Path) -> None:
+    source, program = directory / "stub.c", directory / "stub"
+    source.write_text("#include <string.h>\nint main(int c, char **v) { char b[99]; return *stpncpy(b, v[0], c); }\n")
+    run("gcc", "-O1", "-fno-builtin", "-Wl,-z,lazy", "-o", str(program), str(source))
+    check = "kdbg check-copy --quick --contract memcpy stpncpy"
+    output = gdb(["starti", check, "break main", "continue", check], str(program))
+    assert "is only the PLT entry of stpncpy in" in output.text
+    assert "let the program run to its main function, and name stpncpy itself" in output.text
+    assert "stpncpy is an indirect function" in output.text, "as soon as the library is there"
+    assert not [item for item in output.objects if item["command"] == "check-copy"]
+
+
 def test_a_file_without_a_process_in_gdb(files: Sequence[pathlib.Path]) -> None:
     require("gdb")
     output = gdb(["kdbg check-copy double_small --contract memcpy --quick"], str(files[1]))
