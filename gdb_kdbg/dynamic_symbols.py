@@ -6,7 +6,7 @@ import sys
 from array import array
 from functools import cached_property
 from types import MappingProxyType
-from typing import Mapping, NamedTuple, Sequence
+from typing import Collection, Mapping, NamedTuple, Sequence
 
 from .errors import BadFile
 from .symbol_columns import KINDS, SHN_ABS, RawSymbols, entries_of, entry_at, entry_count
@@ -69,10 +69,16 @@ class DynamicSymbols:
             self._made[index] = self._symbol(index) if 0 < index < self._count else NO_SYMBOL
         return self._made[index]
 
-    def definitions(self, name: str) -> Sequence[DynamicSymbol]:
-        """Return what the file offers under a name: each version, and the PLT entry that stands for a function."""
-        key = name.encode("utf-8", "surrogateescape")
-        # Most files do not have most names.
+    @property
+    def offered(self) -> Collection[bytes]:
+        """The names that the file offers anything under."""
+        return self._first
+
+    def definitions(self, key: bytes) -> Sequence[DynamicSymbol]:
+        """Return what the file offers under a name: each version, and the PLT entry that stands for a function.
+
+        The name is as in the file, so that one that many files are asked for is encoded once.
+        """
         return [self[index] for index in self._indices(key)] if key in self._first else ()
 
     def names_at(self, link_address: int) -> Sequence[str]:

@@ -173,7 +173,7 @@ def _debug_address(pages: Pages, program: _Program) -> int:
 # The list of glibc's dynamic linker lies in its own data, under the name that debuggers expect.
 def _own_debug_address(elf: Optional[ElfFile], bias: int) -> int:
     try:
-        found = elf.dynamic_symbols().definitions("_r_debug") if elf else ()
+        found = elf.dynamic_symbols().definitions(b"_r_debug") if elf else ()
     except KdbgError:
         return 0
     return found[0].address + bias if found else 0

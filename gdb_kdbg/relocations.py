@@ -123,7 +123,7 @@ class Judge:
         resolvers = [d for d in definitions if d.symbol.kind == "IFUNC"]
         offered = [d for d in definitions if d.address == wanted and d.symbol.kind not in ("IFUNC", "TLS")]
         if offered:
-            return Verdict(RESOLVED, value, self._rank_note(slot, value, offered))
+            return Verdict(RESOLVED, value, self._rank_note(slot, value, offered) if len(definitions) > 1 else "")
         if value == slot.addend & ADDRESS_MASK or value == 0:
             return self._zero(slot)
         if not definitions or any(wanted == d.address for d in resolvers):

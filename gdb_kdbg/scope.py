@@ -72,13 +72,16 @@ class Scope:
 
     def definitions(self, name: str) -> Sequence[Definition]:
         """Return every definition of a dynamic symbol, the one a lookup would find first."""
-        if name not in self._known:
-            self._known[name] = tuple(
+        found = self._known.get(name)
+        if found is None:
+            key = name.encode("utf-8", "surrogateescape")
+            found = self._known[name] = tuple(
                 Definition(_address(objfile, symbol), symbol, objfile)
                 for objfile, table in self._tables
-                for symbol in table.definitions(name)
+                if key in table.offered  # most files do not have most names
+                for symbol in table.definitions(key)
             )
-        return self._known[name]
+        return found
 
     def visible_to(self, objfile: Objfile, name: str) -> Sequence[Definition]:
         """Return the definitions that a lookup from a file finds, the first first; all where nobody knows the order."""

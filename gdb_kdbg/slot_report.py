@@ -119,20 +119,19 @@ class LoadedSlots:
         ]
 
     def row(self, slot: PlannedSlot, target: str, value: Optional[int], verdict: Optional[Verdict]) -> Slot:
-        symbol = slot.symbol.name or target
+        symbol, demangled = self._names[slot.symbol.name or target]
         status, expected, note = verdict or (None, self.judge.expected(slot), "")
-        points_to = self._points_to(slot, target, value, status)
         return Slot(
             address(slot.address + self._bias),
             slot.address,
-            shown(slot.section),
+            self._names[slot.section][0],
             slot.relocation,
             Word(slot.addend & ADDRESS_MASK),
-            shown(symbol),
-            shown(demangle(symbol)),
+            symbol,
+            demangled,
             None if expected is None else Word(expected),
             None if value is None else Word(value),
-            shown(points_to),
+            self._points_to(slot, target, value, status) if value else "",
             status,
             note,
         )
@@ -160,17 +159,29 @@ class LoadedSlots:
         filled = any(j.status == RESOLVED and v not in (0, s.initial) for s, v, j in judged)
         return _state(counts_of(j.status for _, _, j in judged), filled, *self.relocated_of)
 
-    def _points_to(self, slot: PlannedSlot, target: str, value: Optional[int], status: Optional[str]) -> str:
-        if not value:
-            return ""
+    def _points_to(self, slot: PlannedSlot, target: str, value: int, status: Optional[str]) -> str:
         if status == RESOLVED and slot.effect == RELATIVE and target:
-            return shown(demangle(target))
+            return self._names[target][1]
         # Of several names for one place the symbol's own says most.
         for definition in self._scope.definitions(slot.symbol.name) if slot.symbol.name else ():
             if definition.address == value:
-                name, own = shown(demangle(slot.symbol.name)), definition.objfile == self.objfile
+                name, own = self._names[slot.symbol.name][1], definition.objfile == self.objfile
                 return name if own else f"{name} ({base_name(definition.objfile)})"
-        return self._scope.place(value, self.objfile)
+        return shown(self._scope.place(value, self.objfile))
+
+    @cached_property
+    def _names(self) -> Mapping[str, tuple[str, str]]:
+        return _Names()
+
+
+class _Names(dict[str, tuple[str, str]]):
+    """Names as they are shown, mangled and demangled: thousands of slots may lead to one symbol."""
+
+    def __missing__(self, name: str) -> tuple[str, str]:
+        mangled = shown(name)
+        demangled = demangle(name)
+        self[name] = mangled, mangled if demangled is name else shown(demangled)
+        return self[name]
 
 
 def slot_row(scope: Scope, objfile: Objfile, elf: ElfFile, memory: Optional[Memory], slot: PlannedSlot) -> Slot:
@@ -207,12 +218,14 @@ def _values(memory: Memory, objfile: Objfile, slots: Sequence[PlannedSlot]) -> S
 def _targets(elf: ElfFile) -> Sequence[str]:
     """Name what each slot of a file is to point at in the file itself."""
     table = elf.symbol_table()
-    names: list[str] = []
-    for slot in planned_slots(elf):
-        target = link_target(slot)
-        found = table.name_at(target) if target is not None else None
-        names.append("" if found is None else f"{shown(found[0])}+{found[1]:#x}" if found[1] else shown(found[0]))
-    return names
+    # In a large library four slots lead to one place.
+    names: dict[Optional[int], str] = {None: ""}
+    targets = [link_target(slot) for slot in planned_slots(elf)]
+    for target in targets:
+        if target is not None and target not in names:
+            found = table.name_at(target)
+            names[target] = "" if found is None else f"{found[0]}+{found[1]:#x}" if found[1] else found[0]
+    return [names[target] for target in targets]
 
 
 def _state(counts: Mapping[str, int], is_filled: bool, done: int, total: int) -> str:
