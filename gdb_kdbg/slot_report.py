@@ -12,7 +12,7 @@ from .elf import ElfFile
 from .errors import BadFile
 from .linkmap import header_agrees
 from .relocation_counts import is_relocated, relative_counts, resolver_counts, symbol_counts
-from .relocations import ELSEWHERE, RESOLVED, UNRELOCATED, Judge, Verdict, counts_of
+from .relocations import ELSEWHERE, LAZY, RESOLVED, UNRELOCATED, Judge, Verdict, counts_of
 from .scope import Scope, base_name
 from .slots import COPY, RELATIVE, PlannedSlot, link_target, planned_slots, slot_at
 from .target import Memory, Objfile
@@ -162,6 +162,8 @@ class LoadedSlots:
     def _points_to(self, slot: PlannedSlot, target: str, value: int, status: Optional[str]) -> str:
         if status == RESOLVED and slot.effect == RELATIVE and target:
             return self._names[target][1]
+        if status == LAZY:  # Entries of the PLT have no symbols.
+            return f"{base_name(self.objfile)}+{(value - self._bias) & ADDRESS_MASK:#x}"
         # Of several names for one place the symbol's own says most.
         for definition in self._scope.definitions(slot.symbol.name) if slot.symbol.name else ():
             if definition.address == value:
