@@ -95,7 +95,8 @@ def mismatch(memory: Memory, elf: ElfFile, loaded: LoadedObject) -> Optional[str
             return f"{name} is not the file that was loaded: memory has its {what} at {there:#x}"
     if loaded.entry or loaded.dynamic_address or header_agrees(memory, elf, loaded.load_bias) is not False:
         return None
-    return f"{name} is not the file that was loaded: memory has another header at {loaded.load_bias:#x}"
+    what = f"memory has another header at {loaded.load_bias:#x}"
+    return f"{name} is not the file that was loaded: {what} (built or installed anew since? give the one that ran)"
 
 
 def header_agrees(memory: Memory, elf: ElfFile, load_bias: int) -> Optional[bool]:

@@ -10,13 +10,13 @@ from .blocks import read_words_at
 from .demangle import demangle
 from .elf import ElfFile
 from .errors import BadFile
-from .linkmap import header_agrees
+from .linkmap import LoadedObject, mismatch
 from .relocation_counts import is_relocated, relative_counts, resolver_counts, symbol_counts
 from .relocations import ELSEWHERE, LAZY, RESOLVED, UNRELOCATED, Judge, Verdict, counts_of
 from .scope import Scope, base_name
 from .slots import COPY, RELATIVE, PlannedSlot, link_target, planned_slots, slot_at
 from .target import Memory, Objfile
-from .units import ADDRESS_MASK, Address, Count, LinkAddress, Word, address, safe_text, shown
+from .units import ADDRESS_MASK, Address, Count, LinkAddress, Word, address, shown
 
 
 class Slot(NamedTuple):
@@ -101,13 +101,12 @@ class LoadedSlots:
 
     # Before a slot is accused: the file may have been built or installed anew since it was loaded.
     def _require_own_file(self, statuses: Iterable[str]) -> None:
-        if any(status in (UNRELOCATED, ELSEWHERE) for status in statuses) and not self._is_own_file:
-            name = safe_text(self.objfile.path, 200)
-            raise BadFile(f"{name} is not the file that was loaded: memory has another header at {self._bias:#x}")
+        if any(status in (UNRELOCATED, ELSEWHERE) for status in statuses) and self._mismatch:
+            raise BadFile(self._mismatch)
 
     @cached_property
-    def _is_own_file(self) -> bool:
-        return self._memory is None or header_agrees(self._memory, self.elf, self._bias) is not False
+    def _mismatch(self) -> Optional[str]:
+        return mismatch(self._memory, self.elf, LoadedObject("", self._bias)) if self._memory else None
 
     def rows(self, with_copies: bool = False) -> Sequence[Slot]:
         """Return a row for every slot; those of COPY relocations are data and only come if asked for."""
