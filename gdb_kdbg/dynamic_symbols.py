@@ -6,10 +6,10 @@ import sys
 from array import array
 from functools import cached_property
 from types import MappingProxyType
-from typing import Mapping, NamedTuple, Sequence
+from typing import Collection, Mapping, NamedTuple, Sequence
 
 from .errors import BadFile
-from .symbol_columns import KINDS, SHN_ABS, RawSymbols, entries_of, entry_at, entry_count
+from .symbol_columns import KINDS, SHN_ABS, RawSymbols, entries_of, entry_count, entry_reader
 from .symbol_versions import HIDDEN, INDEX
 from .units import LinkAddress, Size, decoded
 
@@ -53,6 +53,7 @@ class DynamicSymbols:
         """Take the table and the names of the versions by index; raise BadFile."""
         self._strings, self._versions = raw.strings, versions
         self._raw = raw
+        self._entry = entry_reader(raw)
         self._count = entry_count(raw)
         self._marks = _version_marks(raw, self._count)
         self._made: dict[int, DynamicSymbol] = {}
@@ -69,11 +70,20 @@ class DynamicSymbols:
             self._made[index] = self._symbol(index) if 0 < index < self._count else NO_SYMBOL
         return self._made[index]
 
-    def definitions(self, name: str) -> Sequence[DynamicSymbol]:
-        """Return what the file offers under a name: each version, and the PLT entry that stands for a function."""
-        key = name.encode("utf-8", "surrogateescape")
-        # Most files do not have most names.
-        return [self[index] for index in self._indices(key)] if key in self._first else ()
+    @property
+    def offered(self) -> Collection[bytes]:
+        """The names that the file offers anything under."""
+        return self._first
+
+    def definitions(self, key: bytes) -> Sequence[DynamicSymbol]:
+        """Return what the file offers under a name: each version, and the PLT entry that stands for a function.
+
+        The name is as in the file, so that one that many files are asked for is encoded once.
+        """
+        first = self._first.get(key)
+        if first is None:
+            return ()
+        return [self[index] for index in self._indices(key)] if key in self._others else (self[first],)
 
     def names_at(self, link_address: int) -> Sequence[str]:
         """Return the names that the file offers for one address."""
@@ -84,7 +94,7 @@ class DynamicSymbols:
         found: dict[int, list[int]] = {}
         for name in self._first:
             for index in self._indices(name):
-                _, info, section, value, _ = entry_at(self._raw, index)
+                _, info, section, value, _ = self._entry(index)
                 if section != _SHN_UNDEF and KINDS.get(info & 15) != "TLS":
                     found.setdefault(value, []).append(index)
         return found
@@ -110,7 +120,7 @@ class DynamicSymbols:
         return self._first[name], *self._others.get(name, ())
 
     def _symbol(self, index: int) -> DynamicSymbol:
-        name, info, section, value, size = entry_at(self._raw, index)
+        name, info, section, value, size = self._entry(index)
         binding, strings, mark = info >> 4, self._strings, self._marks[index]
         end = strings.find(b"\0", name, name + _NAME_LIMIT)
         return DynamicSymbol(

@@ -95,7 +95,8 @@ def mismatch(memory: Memory, elf: ElfFile, loaded: LoadedObject) -> Optional[str
             return f"{name} is not the file that was loaded: memory has its {what} at {there:#x}"
     if loaded.entry or loaded.dynamic_address or header_agrees(memory, elf, loaded.load_bias) is not False:
         return None
-    return f"{name} is not the file that was loaded: memory has another header at {loaded.load_bias:#x}"
+    what = f"memory has another header at {loaded.load_bias:#x}"
+    return f"{name} is not the file that was loaded: {what} (built or installed anew since? give the one that ran)"
 
 
 def header_agrees(memory: Memory, elf: ElfFile, load_bias: int) -> Optional[bool]:
@@ -173,7 +174,7 @@ def _debug_address(pages: Pages, program: _Program) -> int:
 # The list of glibc's dynamic linker lies in its own data, under the name that debuggers expect.
 def _own_debug_address(elf: Optional[ElfFile], bias: int) -> int:
     try:
-        found = elf.dynamic_symbols().definitions("_r_debug") if elf else ()
+        found = elf.dynamic_symbols().definitions(b"_r_debug") if elf else ()
     except KdbgError:
         return 0
     return found[0].address + bias if found else 0

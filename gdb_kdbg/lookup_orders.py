@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_right
-from typing import Collection, Mapping, Optional, Sequence
+from typing import Collection, Iterator, Optional, Sequence
 
 from .elf import ElfFile
 from .linkmap import Pages, link_maps
@@ -34,16 +34,18 @@ class LookupOrders:
         pages = Pages(target)
         self._sections = {n: loaded.dynamic_address for n, loaded in link_maps(target, pages, program_file).items()}
         groups = _Groups(pages, self._sections)
-        found = {node: _scopes(groups, node) for node in self._sections}
-        offsets = {offset for scopes in found.values() for offset in scopes}
-        offset = offsets.pop() if len(offsets) == 1 else 0
+        offsets = {offset for node in self._sections for offset in groups.offsets_in(node)}
         self._scopes: dict[int, Sequence[_Group]] = {}
+        if len(offsets) != 1:
+            return
+        offset = offsets.pop()
+        scopes = {node: groups.scope_at(groups.word_at(node + offset)) for node in self._sections}
         # The linker's own map is the only one that may be without: its slots are bound as those of the program.
-        program = next(iter(found.values()), {}).get(offset, ())
-        if program and sum(offset in scopes for scopes in found.values()) >= len(found) - 1:
+        program = next(iter(scopes.values()))
+        if program and sum(map(bool, scopes.values())) >= len(scopes) - 1:
             for node, section in self._sections.items():
                 # Each namespace lists the dynamic linker again; the first one is its own.
-                self._scopes.setdefault(section, found[node].get(offset, program))
+                self._scopes.setdefault(section, scopes[node] or program)
 
     @property
     def files(self) -> Collection[int]:
@@ -56,27 +58,34 @@ class LookupOrders:
         return [self._sections[node] for group in scope for node in group] if scope else None
 
 
-def _scopes(groups: _Groups, node: int) -> Mapping[int, Sequence[_Group]]:
-    words = struct.unpack(f"<{_SIZE // 8}Q", groups.pages.read(node, _SIZE) or bytes(_SIZE))
-    found = ((8 * index, groups.scope_at(word)) for index, word in enumerate(words) if 8 * index >= _PUBLIC)
-    return {offset: scope for offset, scope in found if scope}
-
-
 class _Groups:
     """Groups and lists of them at places in memory, each read once; hostile memory may be full of them."""
 
     def __init__(self, pages: Pages, nodes: Collection[int]) -> None:
-        self.pages = pages
+        self._pages = pages
         self._nodes = sorted(nodes)
         self._members = frozenset(nodes)
         self._known: dict[int, _Group] = {}
         self._left = _MEMBERS
 
+    def offsets_in(self, node: int) -> Iterator[int]:
+        """Yield where in a link map there is a pointer to a list of groups that lies in a link map too.
+
+        There it is until it grows; to follow every pointer would cost many reads.
+        """
+        words = struct.unpack(f"<{_SIZE // 8}Q", self._pages.read(node, _SIZE) or bytes(_SIZE))
+        for index in range(_PUBLIC // 8, len(words)):
+            if 0 < self._behind_node(words[index]) < _SIZE and self.scope_at(words[index]):
+                yield 8 * index
+
+    def word_at(self, place: int) -> int:
+        return int.from_bytes(self._pages.read(place, 8) or b"", "little")
+
     def scope_at(self, start: int) -> Sequence[_Group]:
         """Return the groups of a list that ends with a null; empty if it is no such list."""
         scope: list[_Group] = []
         for index in range(_GROUPS if self._may_be_used(start) else 0):
-            word = int.from_bytes(self.pages.read(start + 8 * index, 8) or b"", "little")
+            word = self.word_at(start + 8 * index)
             if not word:
                 return scope
             group = self._group_at(word) if 0 < self._behind_node(word) < _SIZE else ()
@@ -91,11 +100,11 @@ class _Groups:
         return self._known[place]
 
     def _read_group(self, place: int) -> _Group:
-        array, count = struct.unpack("<QI", self.pages.read(place, 12) or bytes(12))
+        array, count = struct.unpack("<QI", self._pages.read(place, 12) or bytes(12))
         if not 0 < count <= min(len(self._nodes), self._left) or not self._may_be_used(array):
             return ()
         self._left -= count
-        group = struct.unpack(f"<{count}Q", self.pages.read(array, 8 * count) or bytes(8 * count))
+        group = struct.unpack(f"<{count}Q", self._pages.read(array, 8 * count) or bytes(8 * count))
         return group if self._members.issuperset(group) else ()
 
     # Before memory is asked for: what is in use lies in link maps, or was allocated as those were.

@@ -123,7 +123,7 @@ class Judge:
         resolvers = [d for d in definitions if d.symbol.kind == "IFUNC"]
         offered = [d for d in definitions if d.address == wanted and d.symbol.kind not in ("IFUNC", "TLS")]
         if offered:
-            return Verdict(RESOLVED, value, self._rank_note(slot, value, offered))
+            return Verdict(RESOLVED, value, self._rank_note(slot, value, offered) if len(definitions) > 1 else "")
         if value == slot.addend & ADDRESS_MASK or value == 0:
             return self._zero(slot)
         if not definitions or any(wanted == d.address for d in resolvers):
@@ -139,7 +139,9 @@ class Judge:
     def _rank_note(self, slot: PlannedSlot, value: int, offered: Sequence[Definition]) -> str:
         if any(d.objfile == self._objfile or d.symbol.is_unique for d in offered):
             return ""
-        if self._bound(slot) in (value, None):
+        # What was loaded first nearly always is found first; to know it for sure costs reads of memory.
+        first = self._scope.bound_to(slot.symbol, slot.effect == JUMP_SLOT)
+        if (first and first in offered) or self._bound(slot) in (value, None):
             return ""
         return ORDER_NOTE if self._scope.order_of(self._objfile) is None else OTHER_NOTE
 

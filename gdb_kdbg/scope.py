@@ -72,13 +72,15 @@ class Scope:
 
     def definitions(self, name: str) -> Sequence[Definition]:
         """Return every definition of a dynamic symbol, the one a lookup would find first."""
-        if name not in self._known:
-            self._known[name] = tuple(
-                Definition(_address(objfile, symbol), symbol, objfile)
-                for objfile, table in self._tables
-                for symbol in table.definitions(name)
+        found = self._known.get(name)
+        if found is None:
+            key = name.encode("utf-8", "surrogateescape")
+            # Most files do not have most names.
+            tables = [(objfile, table) for objfile, table in self._tables if key in table.offered]
+            found = self._known[name] = tuple(
+                [Definition(_address(o, symbol), symbol, o) for o, table in tables for symbol in table.definitions(key)]
             )
-        return self._known[name]
+        return found
 
     def visible_to(self, objfile: Objfile, name: str) -> Sequence[Definition]:
         """Return the definitions that a lookup from a file finds, the first first; all where nobody knows the order."""
@@ -96,8 +98,12 @@ class Scope:
         gABI "Shared Object Dependencies"; LSB Core, "Symbol Versioning".
         """
         found = self.definitions(symbol.name)
+        if len(found) == 1:
+            only = found[0]
+            is_offered = (only.symbol.is_defined or not is_call) and _has_version(only.symbol, symbol)
+            return only if is_offered else None
         # To know the order costs reads of memory.
-        if objfile is not None and len(found) > 1:
+        if objfile is not None and found:
             found = self.visible_to(objfile, symbol.name)
         offered = [d for d in found if (d.symbol.is_defined or not is_call) and _has_version(d.symbol, symbol)]
         return next((d for d in offered if d.objfile == first), offered[0] if offered else None)

@@ -10,13 +10,13 @@ from .blocks import read_words_at
 from .demangle import demangle
 from .elf import ElfFile
 from .errors import BadFile
-from .linkmap import header_agrees
+from .linkmap import LoadedObject, mismatch
 from .relocation_counts import is_relocated, relative_counts, resolver_counts, symbol_counts
-from .relocations import ELSEWHERE, RESOLVED, UNRELOCATED, Judge, Verdict, counts_of
+from .relocations import ELSEWHERE, LAZY, RESOLVED, UNRELOCATED, Judge, Verdict, counts_of
 from .scope import Scope, base_name
 from .slots import COPY, RELATIVE, PlannedSlot, link_target, planned_slots, slot_at
 from .target import Memory, Objfile
-from .units import ADDRESS_MASK, Address, Count, LinkAddress, Word, address, safe_text, shown
+from .units import ADDRESS_MASK, Address, Count, LinkAddress, Word, address, shown
 
 
 class Slot(NamedTuple):
@@ -101,13 +101,12 @@ class LoadedSlots:
 
     # Before a slot is accused: the file may have been built or installed anew since it was loaded.
     def _require_own_file(self, statuses: Iterable[str]) -> None:
-        if any(status in (UNRELOCATED, ELSEWHERE) for status in statuses) and not self._is_own_file:
-            name = safe_text(self.objfile.path, 200)
-            raise BadFile(f"{name} is not the file that was loaded: memory has another header at {self._bias:#x}")
+        if any(status in (UNRELOCATED, ELSEWHERE) for status in statuses) and self._mismatch:
+            raise BadFile(self._mismatch)
 
     @cached_property
-    def _is_own_file(self) -> bool:
-        return self._memory is None or header_agrees(self._memory, self.elf, self._bias) is not False
+    def _mismatch(self) -> Optional[str]:
+        return mismatch(self._memory, self.elf, LoadedObject("", self._bias)) if self._memory else None
 
     def rows(self, with_copies: bool = False) -> Sequence[Slot]:
         """Return a row for every slot; those of COPY relocations are data and only come if asked for."""
@@ -119,20 +118,19 @@ class LoadedSlots:
         ]
 
     def row(self, slot: PlannedSlot, target: str, value: Optional[int], verdict: Optional[Verdict]) -> Slot:
-        symbol = slot.symbol.name or target
+        symbol, demangled = self._names[slot.symbol.name or target]
         status, expected, note = verdict or (None, self.judge.expected(slot), "")
-        points_to = self._points_to(slot, target, value, status)
         return Slot(
             address(slot.address + self._bias),
             slot.address,
-            shown(slot.section),
+            self._names[slot.section][0],
             slot.relocation,
             Word(slot.addend & ADDRESS_MASK),
-            shown(symbol),
-            shown(demangle(symbol)),
+            symbol,
+            demangled,
             None if expected is None else Word(expected),
             None if value is None else Word(value),
-            shown(points_to),
+            self._points_to(slot, target, value, status) if value else "",
             status,
             note,
         )
@@ -160,17 +158,31 @@ class LoadedSlots:
         filled = any(j.status == RESOLVED and v not in (0, s.initial) for s, v, j in judged)
         return _state(counts_of(j.status for _, _, j in judged), filled, *self.relocated_of)
 
-    def _points_to(self, slot: PlannedSlot, target: str, value: Optional[int], status: Optional[str]) -> str:
-        if not value:
-            return ""
+    def _points_to(self, slot: PlannedSlot, target: str, value: int, status: Optional[str]) -> str:
         if status == RESOLVED and slot.effect == RELATIVE and target:
-            return shown(demangle(target))
+            return self._names[target][1]
+        if status == LAZY:  # Entries of the PLT have no symbols.
+            return f"{base_name(self.objfile)}+{(value - self._bias) & ADDRESS_MASK:#x}"
         # Of several names for one place the symbol's own says most.
         for definition in self._scope.definitions(slot.symbol.name) if slot.symbol.name else ():
             if definition.address == value:
-                name, own = shown(demangle(slot.symbol.name)), definition.objfile == self.objfile
+                name, own = self._names[slot.symbol.name][1], definition.objfile == self.objfile
                 return name if own else f"{name} ({base_name(definition.objfile)})"
-        return self._scope.place(value, self.objfile)
+        return shown(self._scope.place(value, self.objfile))
+
+    @cached_property
+    def _names(self) -> Mapping[str, tuple[str, str]]:
+        return _Names()
+
+
+class _Names(dict[str, tuple[str, str]]):
+    """Names as they are shown, mangled and demangled: thousands of slots may lead to one symbol."""
+
+    def __missing__(self, name: str) -> tuple[str, str]:
+        mangled = shown(name)
+        demangled = demangle(name)
+        self[name] = mangled, mangled if demangled is name else shown(demangled)
+        return self[name]
 
 
 def slot_row(scope: Scope, objfile: Objfile, elf: ElfFile, memory: Optional[Memory], slot: PlannedSlot) -> Slot:
@@ -207,12 +219,14 @@ def _values(memory: Memory, objfile: Objfile, slots: Sequence[PlannedSlot]) -> S
 def _targets(elf: ElfFile) -> Sequence[str]:
     """Name what each slot of a file is to point at in the file itself."""
     table = elf.symbol_table()
-    names: list[str] = []
-    for slot in planned_slots(elf):
-        target = link_target(slot)
-        found = table.name_at(target) if target is not None else None
-        names.append("" if found is None else f"{shown(found[0])}+{found[1]:#x}" if found[1] else shown(found[0]))
-    return names
+    # In a large library four slots lead to one place.
+    names: dict[Optional[int], str] = {None: ""}
+    targets = [link_target(slot) for slot in planned_slots(elf)]
+    for target in targets:
+        if target is not None and target not in names:
+            found = table.name_at(target)
+            names[target] = "" if found is None else f"{found[0]}+{found[1]:#x}" if found[1] else found[0]
+    return [names[target] for target in targets]
 
 
 def _state(counts: Mapping[str, int], is_filled: bool, done: int, total: int) -> str:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from .session import GdbSession
 
+_PIECE = 1 << 15
 _COLOURS = {"corrupted": "31;1", "intact": "32", "unset": "33", "unknown": "33"}
 
 
@@ -76,11 +77,11 @@ class _Plugin:
         elif gdb.parameter("kdbg format") == "json":
             from ..render.json import to_json
 
-            print(to_json(name, result))
+            _write(to_json(name, result))
         else:
             from ..render.table import to_text
 
-            print(to_text(result, styled))
+            _write(to_text(result, styled))
 
     def _on_continue(self, event: object) -> None:
         self.session.going_on()
@@ -143,6 +144,13 @@ def styled(text: str, role: str) -> str:
 
     code = _COLOURS.get(text, "") if role == "verdict" else COLOURS.get(role, "")
     return f"\x1b[{code}m{text}\x1b[0m" if code else text
+
+
+# In pieces: while GDB writes, it does not heed Ctrl-C.
+def _write(text: str) -> None:
+    for start in range(0, len(text), _PIECE):
+        gdb.write(text[start : start + _PIECE])
+    gdb.write("\n")
 
 
 def _files(typed: str, word: str) -> Sequence[str]:

@@ -7,14 +7,14 @@ from typing import Mapping, Sequence
 
 import pytest
 from fakes import FakeTarget
-from test_linkmap import LIBC, LIST, LOADER, MAIN, R_DEBUG, process
+from test_linkmap import LIBC, LIST, LOADER, MAIN, PAGE, R_DEBUG, process
 
 from gdb_kdbg.lookup_orders import LookupOrders
 from gdb_kdbg.target import Target
 
 SCOPE, MEMBERS = 0x3B0, 0x2F0
 PLUGIN = (0x7FFFF7A00000, b"/lib/plugin.so", 0x7FFFF7A03E00)
-HEAP, STEP = LIST + 0x100000, 0x1000
+HEAP, STEP = LIST // PAGE * PAGE + 0x100000, PAGE
 FILES = (MAIN, LIBC, LOADER, PLUGIN)
 NODES = [HEAP + number * STEP for number in range(len(FILES))]
 SECTIONS = [dynamic for _, _, dynamic in FILES]
@@ -66,6 +66,21 @@ def test_a_file_that_was_opened_to_be_bound_to_itself_first() -> None:
 @pytest.mark.parametrize("offset", [0x100, 0x2C8, 0x400, 0x5F8])
 def test_the_field_may_be_anywhere(offset: int) -> None:
     assert len(orders_of(glibc(WHOLE, offset))) == len(FILES)
+
+
+def test_a_list_that_has_grown_lies_elsewhere() -> None:
+    target = glibc(WHOLE)
+    place = HEAP + 0x40000
+    target.map(place, bytes(0x1000))
+    target.put_words(place, *(NODES[group] + MEMBERS for group in (0, 3, 0)), 0)
+    target.put_words(NODES[3] + SCOPE, place)
+    assert len(orders_of(target)[SECTIONS[3]]) == 2 * len(GLOBAL) + len(OWN)
+
+
+def test_few_reads() -> None:
+    target = glibc(WHOLE)
+    orders_of(target)
+    assert len(target.reads) <= len(FILES) + 5
 
 
 def test_nothing_is_said_where_two_fields_look_alike() -> None:

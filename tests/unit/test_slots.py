@@ -161,8 +161,8 @@ def test_a_slot_outside_of_the_file_is_listed_all_the_same(tmp_path: pathlib.Pat
 def test_versions_are_read_and_a_broken_table_of_them_costs_only_them(tmp_path: pathlib.Path) -> None:
     symbols = [Sym("f", CODE, version="V1"), Sym("f", CODE + 16, version="V2@"), Sym("g", CODE + 32)]
     table = open_elf(files.write(tmp_path / "good", (), symbols)).dynamic_symbols()
-    assert [(s.version, s.is_default) for s in table.definitions("f")] == [("V1", False), ("V2", True)]
-    assert [(s.version, s.is_default) for s in table.definitions("g")] == [("", True)]
+    assert [(s.version, s.is_default) for s in table.definitions(b"f")] == [("V1", False), ("V2", True)]
+    assert [(s.version, s.is_default) for s in table.definitions(b"g")] == [("", True)]
     broken = open_elf(files.write(tmp_path / "bad", (), symbols, tags={0x6FFFFFFC: 1 << 40})).dynamic_symbols()
-    assert [s.version for s in broken.definitions("f")] == ["", ""]
+    assert [s.version for s in broken.definitions(b"f")] == ["", ""]
     assert list(table.names_at(CODE + 16)) == ["f"] and not table.names_at(CODE + 1)
