@@ -23,7 +23,7 @@ from .unsupported import Unsupported, first_unsupported
 # Far from where programs and kernels live, in the lower half, where a kernel expects the user.
 ARENA = 0x6B64_0000_0000
 ARENA_END = ARENA + 0x1000_0000
-STACK, STACK_SIZE = ARENA + 0x20_0000, 0x1_0000
+STACK, STACK_SIZE = ARENA + 0x20_0000, 0x10_0000
 THREAD, THREAD_SIZE = ARENA + 0x100_0000, 0x800_0000
 RETURN = ARENA + 0x40_0000
 AREA_SIZE = 0x3_0000
