@@ -132,8 +132,8 @@ class CopyCheck:
 
     def prepare(self, case: Case) -> bool:
         """Put a string's NUL where the size says, more text being behind it; return whether memory is changed."""
-        if self.contract.is_string and self._string_end(case) < SOURCE_END:
-            self.emulator.write(self._string_end(case), b"\0")
+        if self.contract.is_string and (end := self._string_end(case)) < SOURCE_END:
+            self.emulator.write(end, b"\0")
         return self.contract.is_string
 
     # Every other destination gets a string whose NUL is just behind the area, that is, none within it.
@@ -191,8 +191,7 @@ class CopyCheck:
 
     @staticmethod
     def _is_injected(case: Case, address: int) -> bool:
-        limit = DESTINATION_END if case.fault_side == "dst" else SOURCE_END
-        return limit <= address < limit + 64
+        return 0 <= address - (DESTINATION_END if case.fault_side == "dst" else SOURCE_END) < 64
 
     def _state(self, case: Case, registers: Mapping[str, int]) -> Iterator[Breach]:
         for name in self._kept:
@@ -299,9 +298,9 @@ class CopyCheck:
         low = max(case.destination - _AROUND, DESTINATION) - DESTINATION
         high = case.destination + case.size + _AROUND - DESTINATION
         self.emulator.write(DESTINATION + low, self._destination[low:high])
-        if self.contract.is_string:
-            end = self._string_end(case) - SOURCE
-            self.emulator.write(SOURCE + end, self._source[end : end + 1])
+        end = self._string_end(case)
+        if self.contract.is_string and end < SOURCE_END:
+            self.emulator.write(end, self._source[end - SOURCE : end - SOURCE + 1])
 
     def _restore(self) -> None:
         self.emulator.write(DESTINATION, self._destination)

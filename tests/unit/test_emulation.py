@@ -159,7 +159,7 @@ def test_an_endless_loop_that_is_not_counted_ends_by_time(make: Maker, monkeypat
 def test_a_stack_that_overflows_faults_right_below_it(make: Maker) -> None:
     ending = make(b"\xe8\xfb\xff\xff\xff").call(CODE, arguments(0))  # call itself
     assert (ending.kind, ending.is_write, ending.fault_address) == (FAULTED, True, STACK - 8)
-    assert STACK_SIZE == 1 << 16
+    assert STACK_SIZE == 1 << 20
 
 
 def test_control_that_leaves_is_told_with_where_to(make: Maker) -> None:
