@@ -16,6 +16,7 @@ from .copy_report import CopyReport
 from .disassembly import decode
 from .elf import ElfFile, open_elf
 from .elf_tables import PF_W, PF_X, SHF_EXECINSTR
+from .emulation import RETURNED, Emulator
 from .errors import KdbgError, MemoryFault, NotSupported, SymbolNotFound
 from .exception_table import Entry, fixups
 from .file_target import KIND
@@ -34,6 +35,7 @@ from .unsupported import needs_alignment
 LARGEST_ROUTINE = 0x10000
 _LONGEST_INSTRUCTION = 15
 _SUGGESTIONS = 5
+_RESOLVER_INSTRUCTIONS = 100_000
 _GUESSED = "the contract was guessed from the name; --contract and --args say what it really promises"
 _LINUX_TABLE, _KIT_TABLE = "__ex_table", ".ucopy_faults"
 _Place = Union[Target, ObjectImage]
@@ -68,12 +70,14 @@ def find_routine(session: Session, text: str) -> Routine:
     if target.architecture != X86_64:
         raise NotSupported(f"the target is {safe_text(target.architecture)}; kdbg exercises routines of {X86_64} only")
     scope = Scope.of(target)
-    symbol = scope.symbols.symbol(text) or _at(scope, session, text)
+    symbol = _named(scope, text) or _at(scope, session, text)
     _check_machine(scope, symbol.address)
     tables = [elf.symbol_table() for _, elf in scope.symbols.holders(symbol.address)]
-    _refuse_resolver(symbol.name, tables)
     bases = {name: target.register(name) or 0 for name in ("fs_base", "gs_base")}
-    found = routine_in(target, symbol, bases, _fixups(target, scope, symbol.address), code_test(target, scope))
+    is_code = code_test(target, scope)
+    chooser = None if target.kind == KIND else lambda: _chosen(target, scope, symbol.address, bases, is_code)
+    _refuse_resolver(symbol.name, tables, chooser)
+    found = routine_in(target, symbol, bases, _fixups(target, scope, symbol.address), is_code)
     return found._replace(is_settled=_settled_test(scope)) if target.kind == KIND else found
 
 
@@ -114,15 +118,38 @@ def _at(scope: Scope, session: Session, text: str) -> Symbol:
     return symbol if not offset else Symbol(f"{symbol.name}+{offset:#x}", place, Size(0), symbol.objfile)
 
 
+# The program's own, or what calls of that name lead to: the dynamic linker has copies for itself.
+def _named(scope: Scope, name: str) -> Optional[Symbol]:
+    symbol = scope.symbols.symbol(name)
+    if symbol is None or symbol.objfile == scope.files[0][0].path:
+        return symbol
+    found = next((d for d in scope.definitions(name) if d.symbol.is_defined and d.symbol.is_default), None)
+    return Symbol(name, found.address, found.symbol.size, found.objfile.path) if found else symbol
+
+
 # An indirect function copies nothing: it returns the routine to use.
-def _refuse_resolver(name: str, tables: Iterable[SymbolTable]) -> None:
+def _refuse_resolver(name: str, tables: Iterable[SymbolTable], chooser: Optional[Callable[[], str]] = None) -> None:
     for table in tables:
         found = table.by_name(name)
         if found is not None and found.kind == "IFUNC":
             kinds = ((other, table.by_name(other)) for other in sorted(table.names()) if name.strip("_") in other)
             variants = [other for other, symbol in kinds if symbol and symbol.kind == "FUNC"]
             text = f"{safe_text(name)} is an indirect function, which only chooses one of its variants: name one"
-            raise KdbgError(text + _near(variants[:_SUGGESTIONS]))
+            chosen = chooser() if chooser else ""
+            raise KdbgError(text + (f"; it chose {chosen}" if chosen else _near(variants[:_SUGGESTIONS])))
+
+
+# It asks what the program has found out of its processor when it started, so its answer here is the program's.
+def _chosen(
+    target: Target, scope: Scope, resolver: int, bases: Mapping[str, int], is_code: Callable[[int], bool]
+) -> str:
+    emulator = Emulator(target, bases, is_code)
+    try:
+        returned = emulator.call(resolver, {}, _RESOLVER_INSTRUCTIONS).kind == RETURNED
+        found = scope.symbols.name_at(emulator.register("rax")) if returned else None
+    finally:
+        emulator.close()
+    return safe_text(found[0], 200) if found and not found[1] else ""
 
 
 def _near(names: list[str]) -> str:

@@ -431,6 +431,36 @@ def test_the_c_library_of_a_running_process(files: Sequence[pathlib.Path]) -> No
     assert (report["contract"], report["verdict"], report["breaches"]) == ("memmove", "conforms", [])
 
 
+OWN_COPY = """
+void *memcpy(void *, const void *, unsigned long);
+static __attribute__((noinline)) void *memccpy(void *d, const void *s, unsigned long n)
+{
+    char *to = d;
+    const char *from = s;
+    while (n--)
+        *to++ = *from++;
+    return d;
+}
+int main(void)
+{
+    char a[4];
+    return memccpy(a, "abc", 4) != a || memcpy(a, a, 0) != a;
+}
+"""
+
+
+def test_a_name_stands_for_what_the_program_calls(tmp_path: pathlib.Path) -> None:
+    require("gdb", "gcc", "nm")
+    source, program = tmp_path / "own.c", tmp_path / "own"
+    source.write_text(OWN_COPY)
+    run("gcc", "-O1", "-w", "-fno-builtin", "-fno-tree-loop-distribute-patterns", "-o", str(program), str(source))
+    commands = ["kdbg check-copy memccpy --contract memcpy --quick", "kdbg check-copy memcpy --quick"]
+    output = gdb(["break main", "run", *commands], str(program))
+    assert output.data("check-copy")["verdict"] == "conforms"
+    # The dynamic linker has a memcpy of its own, too, which the program never calls.
+    assert "memcpy is an indirect function" in output.text and "name one; it chose __mem" in output.text
+
+
 def test_a_file_without_a_process_in_gdb(files: Sequence[pathlib.Path]) -> None:
     require("gdb")
     output = gdb(["kdbg check-copy double_small --contract memcpy --quick"], str(files[1]))
