@@ -45,8 +45,8 @@ def check_copy(
     session: Session, routine: str, contract: Optional[str], arguments: Optional[str], mode: str
 ) -> CopyReport:
     """Exercise a copy routine of the target, of a file or of an object file; raise KdbgError."""
-    promise = contract_of(routine, contract, arguments)
     found = find_routine(session, routine)
+    promise = contract_of(routine, contract, arguments)
     report = exercise(found, promise, mode, session.progress)
     return report if contract or not report.breaches else replace(report, notes=(*report.notes, _GUESSED))
 
@@ -83,11 +83,12 @@ def find_routine(session: Session, text: str) -> Routine:
 
 # A single object file stands for itself; among other files it has no addresses.
 def _image(target: Target) -> Optional[ObjectImage]:
-    objfiles = target.objfiles() if target.kind == KIND else ()
-    if len(objfiles) != 1:
-        return None
-    elf = open_elf(objfiles[0].path)
-    return ObjectImage(elf) if elf.type == "REL" else None
+    elves = [open_elf(objfile.path) for objfile in target.objfiles()] if target.kind == KIND else []
+    objects = [elf for elf in elves if elf.type == "REL"]
+    if objects and len(elves) > 1:
+        name = safe_text(objects[0].path, 200)
+        raise KdbgError(f"{name} is an object file: name it alone, or link it with the others first (ld -r)")
+    return ObjectImage(objects[0]) if objects else None
 
 
 def _check_machine(scope: Scope, place: int) -> None:

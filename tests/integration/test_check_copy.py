@@ -364,6 +364,24 @@ def test_files_that_are_none(check: Check, files: Sequence[pathlib.Path], direct
     assert "no such file" in complaint(check, directory / "nowhere.o", "good_phases", "memcpy")
 
 
+def test_files_that_are_not_what_is_checked(
+    check: Check, files: Sequence[pathlib.Path], directory: pathlib.Path
+) -> None:
+    archive = directory / "copies.a"
+    require("ar")
+    run("ar", "rc", str(archive), str(files[0]))
+    assert complaint(check, archive, "good_phases", "memcpy").endswith("the member out that is meant (ar x)")
+    session = OfflineSession(None, [str(files[0]), str(files[1])], {})
+    with pytest.raises(KdbgError, match=r"is an object file: name it alone, or link it with the others first"):
+        check_copy(session, "good_phases", "memcpy", None, "quick")
+    with pytest.raises(KdbgError, match="no target: name a file before what is looked for"):
+        check_copy(OfflineSession(None, [], {}), "good_phases", "memcpy", None, "quick")
+
+
+def test_a_name_that_is_not_there_is_told_before_its_contract(check: Check, files: Sequence[pathlib.Path]) -> None:
+    assert "no symbol 'good_phasis'" in complaint(check, files[0], "good_phasis", None)
+
+
 def test_another_architecture(check: Check, directory: pathlib.Path) -> None:
     require("aarch64-linux-gnu-gcc")
     source = directory / "arm.c"
