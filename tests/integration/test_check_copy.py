@@ -499,9 +499,11 @@ def test_progress_and_the_first_breach_are_told(files: Sequence[pathlib.Path], m
 
 # Told of after two seconds, it is interrupted then.
 def interrupted(command: Sequence[str], terminal: int, output: Iterator[bytes]) -> tuple[int, str]:
+    # A shell's background jobs ignore the interrupt, and so does what they start.
     process = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=terminal, cwd=support.ROOT
-    )
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=terminal, cwd=support.ROOT,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
     try:
         seen = b""
         while b"% of" not in seen:
