@@ -16,6 +16,7 @@ from .copy_report import CopyReport
 from .disassembly import decode
 from .elf import ElfFile, open_elf
 from .elf_tables import PF_W, PF_X, SHF_EXECINSTR
+from .emulation import RETURNED, Emulator
 from .errors import KdbgError, MemoryFault, NotSupported, SymbolNotFound
 from .exception_table import Entry, fixups
 from .file_target import KIND
@@ -35,6 +36,7 @@ from .unsupported import needs_alignment
 LARGEST_ROUTINE = 0x10000
 _LONGEST_INSTRUCTION = 15
 _SUGGESTIONS = 5
+_RESOLVER_INSTRUCTIONS = 100_000
 _GUESSED = "the contract was guessed from the name; --contract and --args say what it really promises"
 _LINUX_TABLE, _KIT_TABLE = "__ex_table", ".ucopy_faults"
 _Place = Union[Target, ObjectImage]
@@ -44,8 +46,8 @@ def check_copy(
     session: Session, routine: str, contract: Optional[str], arguments: Optional[str], mode: str
 ) -> CopyReport:
     """Exercise a copy routine of the target, of a file or of an object file; raise KdbgError."""
-    promise = contract_of(routine, contract, arguments)
     found = find_routine(session, routine)
+    promise = contract_of(routine, contract, arguments)
     report = exercise(found, promise, mode, session.progress)
     return report if contract or not report.breaches else replace(report, notes=(*report.notes, _GUESSED))
 
@@ -69,22 +71,25 @@ def find_routine(session: Session, text: str) -> Routine:
     if target.architecture != X86_64:
         raise NotSupported(f"the target is {safe_text(target.architecture)}; kdbg exercises routines of {X86_64} only")
     scope = Scope.of(target)
-    symbol = scope.symbols.symbol(text) or _at(scope, session, text)
+    symbol = _named(scope, text) or _at(scope, session, text)
     _check_machine(scope, symbol.address)
     tables = [elf.symbol_table() for _, elf in scope.symbols.holders(symbol.address)]
-    _refuse_resolver(symbol.name, tables)
     bases = {name: target.register(name) or 0 for name in ("fs_base", "gs_base")}
-    found = routine_in(target, symbol, bases, _fixups(target, scope, symbol.address), code_test(target, scope))
+    is_code = code_test(target, scope)
+    chooser = None if target.kind == KIND else lambda: _chosen(target, scope, symbol.address, bases, is_code)
+    _refuse_resolver(symbol.name, tables, chooser)
+    found = routine_in(target, symbol, bases, _fixups(target, scope, symbol.address), is_code)
     return found._replace(is_settled=_settled_test(scope)) if target.kind == KIND else found
 
 
 # A single object file stands for itself; among other files it has no addresses.
 def _image(target: Target) -> Optional[ObjectImage]:
-    objfiles = target.objfiles() if target.kind == KIND else ()
-    if len(objfiles) != 1:
-        return None
-    elf = open_elf(objfiles[0].path)
-    return ObjectImage(elf) if elf.type == "REL" else None
+    elves = [open_elf(objfile.path) for objfile in target.objfiles()] if target.kind == KIND else []
+    objects = [elf for elf in elves if elf.type == "REL"]
+    if objects and len(elves) > 1:
+        name = safe_text(objects[0].path, 200)
+        raise KdbgError(f"{name} is an object file: name it alone, or link it with the others first (ld -r)")
+    return ObjectImage(objects[0]) if objects else None
 
 
 def _check_machine(scope: Scope, place: int) -> None:
@@ -128,15 +133,38 @@ def _refuse_plt_entry(scope: Scope, text: str, place: int) -> None:
             )
 
 
+# The program's own, or what calls of that name lead to: the dynamic linker has copies for itself.
+def _named(scope: Scope, name: str) -> Optional[Symbol]:
+    symbol = scope.symbols.symbol(name)
+    if symbol is None or symbol.objfile == scope.files[0][0].path:
+        return symbol
+    found = next((d for d in scope.definitions(name) if d.symbol.is_defined and d.symbol.is_default), None)
+    return Symbol(name, found.address, found.symbol.size, found.objfile.path) if found else symbol
+
+
 # An indirect function copies nothing: it returns the routine to use.
-def _refuse_resolver(name: str, tables: Iterable[SymbolTable]) -> None:
+def _refuse_resolver(name: str, tables: Iterable[SymbolTable], chooser: Optional[Callable[[], str]] = None) -> None:
     for table in tables:
         found = table.by_name(name)
         if found is not None and found.kind == "IFUNC":
             kinds = ((other, table.by_name(other)) for other in sorted(table.names()) if name.strip("_") in other)
             variants = [other for other, symbol in kinds if symbol and symbol.kind == "FUNC"]
             text = f"{safe_text(name)} is an indirect function, which only chooses one of its variants: name one"
-            raise KdbgError(text + _near(variants[:_SUGGESTIONS]))
+            chosen = chooser() if chooser else ""
+            raise KdbgError(text + (f"; it chose {chosen}" if chosen else _near(variants[:_SUGGESTIONS])))
+
+
+# It asks what the program has found out of its processor when it started, so its answer here is the program's.
+def _chosen(
+    target: Target, scope: Scope, resolver: int, bases: Mapping[str, int], is_code: Callable[[int], bool]
+) -> str:
+    emulator = Emulator(target, bases, is_code)
+    try:
+        returned = emulator.call(resolver, {}, _RESOLVER_INSTRUCTIONS).kind == RETURNED
+        found = scope.symbols.name_at(emulator.register("rax")) if returned else None
+    finally:
+        emulator.close()
+    return safe_text(found[0], 200) if found and not found[1] else ""
 
 
 def _near(names: list[str]) -> str:

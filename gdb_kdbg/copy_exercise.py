@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import lru_cache
 from typing import Callable, Iterable, Mapping, NamedTuple, Optional, Sequence
 
 from . import copy_cases
@@ -16,6 +17,7 @@ from .copy_check import (
     READS_BEFORE,
     READS_PAST,
     SOURCE_WRITTEN,
+    STATE,
     Breach,
     CopyCheck,
 )  # fmt: skip
@@ -135,6 +137,7 @@ class _Exercise:
 
     def _trace_all(self, cases: Sequence[Case]) -> None:
         known = {breach.kind for breach in self._findings.breaches}
+        is_aligned = lru_cache(maxsize=None)(self._routine.is_aligned)
         with self._emulator.tracing() as accesses:
             for case in cases:
                 if self._is_given_up(case):
@@ -143,8 +146,8 @@ class _Exercise:
                 breaches: list[Breach] = []
                 if self._check.call_once(case) == RETURNED:
                     self._overread = max(self._overread, overread(case, accesses))
-                    breaches += hidden(case, accesses, known, self._routine.is_aligned)
-                    breaches += self._check.changed_state(case)
+                    breaches += hidden(case, accesses, known, is_aligned)
+                    breaches += (Breach(STATE, case, f"{what} is changed") for what in self._emulator.changed_state())
                 self._findings.add(case, breaches, False)
         self._check.stray()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .copy_cases import Case
+from .emulation import NOISE_OF
 
 _ONE_WHERE_SET = b"\0" + b"\1" * 255
 
@@ -34,5 +35,8 @@ def value_text(value: int, case: Case) -> str:
     for name, base in (("destination", case.destination), ("source", case.source)):
         if abs(value - base) <= case.size + 64:
             return name + (f"{value - base:+d}" if value != base else "")
+    held = next((name for name, noise in NOISE_OF.items() if value == noise), "")
+    if held:
+        return f"what {held} held before"
     signed = value - (1 << 64) if value >> 63 else value
     return str(signed) if abs(signed) < 1 << 20 else f"{value:#x}"

@@ -23,7 +23,7 @@ from .unsupported import Unsupported, first_unsupported
 # Far from where programs and kernels live, in the lower half, where a kernel expects the user.
 ARENA = 0x6B64_0000_0000
 ARENA_END = ARENA + 0x1000_0000
-STACK, STACK_SIZE = ARENA + 0x20_0000, 0x1_0000
+STACK, STACK_SIZE = ARENA + 0x20_0000, 0x10_0000
 THREAD, THREAD_SIZE = ARENA + 0x100_0000, 0x800_0000
 RETURN = ARENA + 0x40_0000
 AREA_SIZE = 0x3_0000
@@ -93,6 +93,7 @@ class Emulator:
         """
         self._unicorn, self._x86 = _library()
         self._ending: Optional[Exit] = None
+        self._failure: Optional[BaseException] = None
         self._checked: set[int] = {RETURN}
         self._barriers: dict[int, str] = {}
         self._is_stale = self._is_counting = False
@@ -140,7 +141,7 @@ class Emulator:
 
     def go_on(self, pc: int, limit: int = 0) -> Exit:
         """Run from an address until the routine returns or something ends it."""
-        self._ending = None
+        self._ending = self._failure = None
         if pc not in self._checked:
             self._check_block(pc)
         if limit and not self._is_counting:
@@ -152,6 +153,8 @@ class Emulator:
             if self._ending is None:
                 self._uc.emu_start(pc, RETURN, 0, limit)
         except self._unicorn.UcError as error:
+            if self._failure is not None:
+                raise self._failure from None
             if self._ending is None:
                 return Exit(LEFT, self._pc(), detail=str(error))
             # Only now the processor tells which instruction of its block it was.
@@ -211,8 +214,8 @@ class Emulator:
         hooks = self._unicorn
         protected = hooks.UC_HOOK_MEM_READ_PROT | hooks.UC_HOOK_MEM_WRITE_PROT | hooks.UC_HOOK_MEM_FETCH_PROT
         unmapped = hooks.UC_HOOK_MEM_READ_UNMAPPED | hooks.UC_HOOK_MEM_WRITE_UNMAPPED
-        self._uc.hook_add(unmapped | hooks.UC_HOOK_MEM_FETCH_UNMAPPED | protected, self._on_fault)
-        self._uc.hook_add(hooks.UC_HOOK_INSN_INVALID, self._on_invalid)
+        self._uc.hook_add(unmapped | hooks.UC_HOOK_MEM_FETCH_UNMAPPED | protected, self._remembering(self._on_fault))
+        self._uc.hook_add(hooks.UC_HOOK_INSN_INVALID, self._remembering(self._on_invalid))
         self._uc.hook_add(hooks.UC_HOOK_INTR, self._on_interrupt)
         self._uc.hook_add(hooks.UC_HOOK_EDGE_GENERATED, self._on_edge)
         for name in _GS_FS:
@@ -233,6 +236,17 @@ class Emulator:
     def _on_access(self, uc: Any, kind: int, address: int, size: int, value: int, accesses: list[Access]) -> None:
         pc, stack = self.register("rip"), self.register("rsp")
         accesses.append(Access(pc, virtual(address), size, kind == self._unicorn.UC_MEM_WRITE, stack))
+
+    # Unicorn forgets what a hook raises (Ctrl-C, a stub that is gone) where it has an error of its own to raise.
+    def _remembering(self, hook: Callable[..., bool]) -> Callable[..., bool]:
+        def remembering(*arguments: Any) -> bool:
+            try:
+                return hook(*arguments)
+            except BaseException as error:
+                self._failure = error
+                raise
+
+        return remembering
 
     def _on_fault(self, uc: Any, kind: int, address: int, size: int, value: int, data: object) -> bool:
         address = virtual(address)

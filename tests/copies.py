@@ -137,7 +137,7 @@ MISTAKES: tuple[Mistake, ...] = (
 
 # These do not even get wrong.
 CRASHES: tuple[Mistake, ...] = (
-    Mistake("stack_overflow", "memcpy", OVERFLOW, 33, "64 KiB of stack"),
+    Mistake("stack_overflow", "memcpy", OVERFLOW, 33, "1024 KiB of stack"),
     Mistake("traps", "memcpy", UNSUPPORTED, 32, "ud2"),
 )
 

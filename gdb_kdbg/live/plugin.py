@@ -183,9 +183,10 @@ class _GdbCommand(gdb.Command):
         if registry.asks_for_file(self._command, text):
             # GDB's own completer would take all that was typed for the file's name; it is only asked for word breaks.
             return gdb.COMPLETE_FILENAME if word is None else _files(text.rsplit(" ", 1)[-1], word)
-        if not text.rsplit(" ", 1)[-1].startswith("-") and "address" in kinds:
+        is_bare = not text.rsplit(" ", 1)[-1].startswith("-") and registry.awaiting_value(self._command, text) is None
+        if is_bare and "address" in kinds:
             return gdb.COMPLETE_EXPRESSION
-        if not text.rsplit(" ", 1)[-1].startswith("-") and "routine" in kinds:
+        if is_bare and "routine" in kinds:
             return gdb.COMPLETE_SYMBOL
         if "process" in kinds:
             return registry.complete(self._command, text, word, _processes(text))

@@ -364,6 +364,24 @@ def test_files_that_are_none(check: Check, files: Sequence[pathlib.Path], direct
     assert "no such file" in complaint(check, directory / "nowhere.o", "good_phases", "memcpy")
 
 
+def test_files_that_are_not_what_is_checked(
+    check: Check, files: Sequence[pathlib.Path], directory: pathlib.Path
+) -> None:
+    archive = directory / "copies.a"
+    require("ar")
+    run("ar", "rc", str(archive), str(files[0]))
+    assert complaint(check, archive, "good_phases", "memcpy").endswith("the member out that is meant (ar x)")
+    session = OfflineSession(None, [str(files[0]), str(files[1])], {})
+    with pytest.raises(KdbgError, match=r"is an object file: name it alone, or link it with the others first"):
+        check_copy(session, "good_phases", "memcpy", None, "quick")
+    with pytest.raises(KdbgError, match="no target: name a file before what is looked for"):
+        check_copy(OfflineSession(None, [], {}), "good_phases", "memcpy", None, "quick")
+
+
+def test_a_name_that_is_not_there_is_told_before_its_contract(check: Check, files: Sequence[pathlib.Path]) -> None:
+    assert "no symbol 'good_phasis'" in complaint(check, files[0], "good_phasis", None)
+
+
 def test_another_architecture(check: Check, directory: pathlib.Path) -> None:
     require("aarch64-linux-gnu-gcc")
     source = directory / "arm.c"
@@ -443,6 +461,36 @@ def test_the_plt_entry_of_a_library_to_come_is_not_accused(directory: pathlib.Pa
     assert not [item for item in output.objects if item["command"] == "check-copy"]
 
 
+OWN_COPY = """
+void *memcpy(void *, const void *, unsigned long);
+static __attribute__((noinline)) void *memccpy(void *d, const void *s, unsigned long n)
+{
+    char *to = d;
+    const char *from = s;
+    while (n--)
+        *to++ = *from++;
+    return d;
+}
+int main(void)
+{
+    char a[4];
+    return memccpy(a, "abc", 4) != a || memcpy(a, a, 0) != a;
+}
+"""
+
+
+def test_a_name_stands_for_what_the_program_calls(tmp_path: pathlib.Path) -> None:
+    require("gdb", "gcc", "nm")
+    source, program = tmp_path / "own.c", tmp_path / "own"
+    source.write_text(OWN_COPY)
+    run("gcc", "-O1", "-w", "-fno-builtin", "-fno-tree-loop-distribute-patterns", "-o", str(program), str(source))
+    commands = ["kdbg check-copy memccpy --contract memcpy --quick", "kdbg check-copy memcpy --quick"]
+    output = gdb(["break main", "run", *commands], str(program))
+    assert output.data("check-copy")["verdict"] == "conforms"
+    # The dynamic linker has a memcpy of its own, too, which the program never calls.
+    assert "memcpy is an indirect function" in output.text and "name one; it chose __mem" in output.text
+
+
 def test_a_file_without_a_process_in_gdb(files: Sequence[pathlib.Path]) -> None:
     require("gdb")
     output = gdb(["kdbg check-copy double_small --contract memcpy --quick"], str(files[1]))
@@ -463,9 +511,11 @@ def test_progress_and_the_first_breach_are_told(files: Sequence[pathlib.Path], m
 
 # Told of after two seconds, it is interrupted then.
 def interrupted(command: Sequence[str], terminal: int, output: Iterator[bytes]) -> tuple[int, str]:
+    # A shell's background jobs ignore the interrupt, and so does what they start.
     process = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=terminal, cwd=support.ROOT
-    )
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=terminal, cwd=support.ROOT,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
     try:
         seen = b""
         while b"% of" not in seen:

@@ -87,6 +87,13 @@ def test_completion() -> None:
     assert "kdbg ring --last" in lines and "kdbg canary --syscalls" in lines and "set kdbg format" in lines
 
 
+def test_completion_of_an_option_s_value_offers_what_it_takes() -> None:
+    lines = [f"complete kdbg check-copy {words}" for words in ("any --contract mem", "any --args d", "any --q")]
+    output = support.gdb(lines, json_format=False).text.split("\n")
+    found = [line.rsplit(" ", 1)[1] for line in output if line.startswith("kdbg check-copy any --")]
+    assert found == ["memcpy", "memmove", "mempcpy", "memset", "--quick"]
+
+
 def test_forms_of_output(runtime: KernelBuilder) -> None:
     output = support.gdb(
         ["break finished", "run none", "with kdbg format json -- kdbg canary", "kdbg canary",
