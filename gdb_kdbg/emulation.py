@@ -14,11 +14,13 @@ from typing import AbstractSet, Any, Callable, Iterator, Mapping, NamedTuple, Op
 
 from .disassembly import decode
 from .emulated_pages import PAGE, TargetPages, physical, virtual
+from .emulated_vectors import EmulatedVectors, MappedArea
 from .errors import KdbgError
 from .patience import PATIENCE, Watch
 from .target import Memory
 from .units import ADDRESS_MASK, Address
-from .unsupported import Unsupported, first_unsupported
+from .unsupported import Line, Unsupported, look_through
+from .vector_machine import Stopped
 
 # Far from where programs and kernels live, in the lower half, where a kernel expects the user.
 ARENA = 0x6B64_0000_0000
@@ -35,8 +37,11 @@ _OLDEST = (2, 1, 4)
 # How long a run may take that is bounded by its instructions.
 _BOUNDED = 60.0
 _LONGEST_INSTRUCTION = 15
+# So many straight lines are looked at ahead.
+_FORESEEN = 400
 
 RETURNED, FAULTED, LEFT, UNSUPPORTED, ENDLESS = "returned", "faulted", "left", "unsupported", "endless"
+UNALIGNED = "unaligned"
 PRESERVED = ("rbx", "rbp", "r12", "r13", "r14", "r15")
 GENERAL = (
     *PRESERVED, "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11",
@@ -90,8 +95,14 @@ class Emulator:
         self._numbers: dict[str, int] = {}
         self._uc = self._unicorn.Uc(self._unicorn.UC_ARCH_X86, self._unicorn.UC_MODE_64)
         self._pages = TargetPages(self._unicorn, self._uc, code, is_code)
-        for start, size in ((STACK, STACK_SIZE), (RETURN, PAGE), (DESTINATION, AREA_SIZE), (SOURCE, AREA_SIZE)):
+        for start, size in ((STACK, STACK_SIZE), (RETURN, PAGE)):
             self._uc.mem_map(start, size)
+        areas = [MappedArea(self._unicorn, self._uc, start, AREA_SIZE) for start in (DESTINATION, SOURCE)]
+        self._vectors = EmulatedVectors(
+            self._unicorn, self._uc, self._number, self._reach, self._on_stopped_vector, areas
+        )
+        self._surveyed: dict[int, Line] = {}
+        self._open: set[tuple[int, bool]] = set()
         self._set_up(bases)
         self._pristine = self._uc.context_save()
         self._watch = Watch(self._uc.emu_stop)
@@ -124,6 +135,7 @@ class Emulator:
     def call(self, entry: int, arguments: Mapping[str, int], limit: int = 0) -> Exit:
         """Call a routine with these registers; `limit` bounds the instructions (slow), else only time does."""
         self._uc.context_restore(self._pristine)
+        self._vectors.reset()
         for name, value in arguments.items():
             self.set_register(name, value)
         self.write(STACK_TOP, _RETURN_BYTES)
@@ -140,8 +152,7 @@ class Emulator:
         self._is_counting = bool(limit)
         self._watch.start(_BOUNDED if limit else PATIENCE)
         try:
-            if self._ending is None:
-                self._uc.emu_start(pc, RETURN, 0, limit)
+            self._run(pc, limit)
         except self._unicorn.UcError as error:
             if self._ending is None:
                 return Exit(LEFT, self._pc(), detail=str(error))
@@ -152,11 +163,23 @@ class Emulator:
             self._recover()
         return self._ended(late)
 
-    # A new barrier stands in no block yet that is translated; and an exception leaves the processor handling it.
-    def _recover(self) -> None:
+    # Where a new block has what is carried out here, hooks were put into it: it has to be translated again.
+    def _run(self, pc: int, limit: int) -> None:
+        while self._ending is None:
+            self._refresh()
+            self._uc.emu_start(pc, RETURN, 0, limit)
+            if not self._is_stale:
+                return
+            pc = self._pc()
+
+    def _refresh(self) -> None:
         if self._is_stale:
             self._is_stale = False
             self._uc.ctl_flush_tb()
+
+    # A new barrier stands in no block yet that is translated; and an exception leaves the processor handling it.
+    def _recover(self) -> None:
+        self._refresh()
         if self._ending is not None and self._ending.kind == LEFT and self._ending.fault_address is None:
             self._uc.context_restore(self._pristine)
 
@@ -175,9 +198,11 @@ class Emulator:
         hook = self._uc.hook_add(kinds, self._on_access, accesses)
         # What is translated already does not tell of its reads.
         self._uc.ctl_flush_tb()
+        self._vectors.watch(lambda *access: accesses.append(Access(*access)))
         try:
             yield accesses
         finally:
+            self._vectors.watch(None)
             self._uc.hook_del(hook)
             self._uc.ctl_flush_tb()
 
@@ -185,11 +210,13 @@ class Emulator:
     def following(self) -> Iterator[list[int]]:
         """List the instructions that the runs within execute, in order."""
         executed: list[int] = []
-        hook = self._uc.hook_add(self._unicorn.UC_HOOK_CODE, lambda *_: executed.append(self._pc()))
+        hook = self._uc.hook_add(self._unicorn.UC_HOOK_CODE, lambda uc, place, *_: executed.append(virtual(place)))
         self._uc.ctl_flush_tb()
+        self._vectors.is_single = True
         try:
             yield executed
         finally:
+            self._vectors.is_single = False
             self._uc.hook_del(hook)
             self._uc.ctl_flush_tb()
 
@@ -254,15 +281,60 @@ class Emulator:
     def _on_edge(self, uc: Any, current: Any, previous: Any, data: object) -> None:
         if current.pc not in self._checked:
             self._check_block(current.pc)
-            if self._ending is not None:
+            if self._ending is not None or self._is_stale:
                 self._uc.emu_stop()
 
     def _check_block(self, pc: int) -> None:
         self._checked.add(pc)
-        # A block of the emulator ends with its page, but for the last instruction.
-        found = first_unsupported(self._pages.bytes_at(pc, PAGE - pc % PAGE + _LONGEST_INSTRUCTION), Address(pc))
-        if found is not None:
-            self._unsupported(found)
+        line = self._line(pc)
+        if line.vectors:
+            self._take_vectors(pc)
+        if line.unsupported is not None:
+            self._unsupported(line.unsupported)
+
+    def _line(self, pc: int) -> Line:
+        if pc not in self._surveyed:
+            # A block of the emulator ends with its page, but for the last instruction.
+            code = self._pages.bytes_at(pc, PAGE - pc % PAGE + _LONGEST_INSTRUCTION)
+            self._surveyed[pc] = look_through(code, Address(pc))
+        return self._surveyed[pc]
+
+    # Where there is one there are more: all that can be foreseen are taken at once, each time costs all translations.
+    def _take_vectors(self, pc: int) -> None:
+        waiting, seen = [pc], {pc}
+        while waiting and len(seen) < _FORESEEN:
+            line = self._line(waiting.pop())
+            self._is_stale |= self._vectors.take(line)
+            waiting += [place for place in line.next if place not in seen]
+            seen.update(line.next)
+
+    # For an access that is carried out here: brings in what is the target's; returns the first address that is missing.
+    def _reach(self, address: int, size: int, is_write: bool) -> Optional[int]:
+        hooks = self._unicorn
+        for place in (address, *range((address // PAGE + 1) * PAGE, address + size, PAGE)):
+            if (place // PAGE, is_write) in self._open:
+                continue
+            allowed = self._allowed(place)
+            if allowed is None or (is_write and not allowed & hooks.UC_PROT_WRITE):
+                kind = hooks.UC_MEM_READ_UNMAPPED if not is_write else hooks.UC_MEM_WRITE_UNMAPPED
+                kind = kind if allowed is None else hooks.UC_MEM_WRITE_PROT
+                if not self._on_fault(self._uc, kind, physical(place), 1, 0, None):
+                    return place
+            self._open.add((place // PAGE, is_write))
+        return None
+
+    def _allowed(self, address: int) -> Optional[int]:
+        place = physical(address)
+        return next((int(allowed) for begin, end, allowed in self._uc.mem_regions() if begin <= place <= end), None)
+
+    def _on_stopped_vector(self, pc: int, stopped: Stopped) -> None:
+        if stopped.alignment:
+            above = stopped.address % stopped.alignment
+            text = f"needs an address aligned to {stopped.alignment} bytes, got {above} above one"
+            self._ending = Exit(UNALIGNED, Address(pc), Address(stopped.address), stopped.is_write, text)
+        else:
+            self._ending = Exit(FAULTED, Address(pc), Address(stopped.address), stopped.is_write)
+        self._uc.emu_stop()
 
     def _unsupported(self, found: Unsupported) -> None:
         self._ending = Exit(UNSUPPORTED, found.address, detail=found.text)
