@@ -10,7 +10,8 @@ from __future__ import annotations
 import ctypes
 from typing import Any, Callable, NamedTuple, Optional, Sequence
 
-from .emulated_pages import physical
+from .emulated_pages import PAGE, physical
+from .emulated_registers import reader, writer
 from .unsupported import Line
 from .vector_actions import compile_action
 from .vector_encoding import Encoded
@@ -33,13 +34,13 @@ class _Step(NamedTuple):
 
 
 class _Run(NamedTuple):
-    """Instructions one behind the other: general registers they read with their numbers, vectors they use."""
+    """Instructions one behind the other: what reads the general registers they use, and what goes on behind them."""
 
     steps: tuple[tuple[int, Action], ...]
-    end: int
-    general: tuple[tuple[str, int], ...]
+    general: tuple[tuple[str, Callable[[], int]], ...]
     vectors: tuple[int, ...]
-    first_end: int
+    leave: Callable[[], object]
+    leave_first: Callable[[], object]
 
 
 class MappedArea:
@@ -55,22 +56,22 @@ class MappedArea:
 class EmulatedVectors:
     """The vector unit of an emulator's processor.
 
-    `number` gives the emulator's number of a register, `reach` sees to it that memory is there and returns the first
-    address that is not, `stop` ends a run at a pc.
+    `number` gives the emulator's number of a register, `fault` is what a page fault of the emulator calls, `stop` ends
+    a run at a pc.
     """
 
     def __init__(
         self,
         unicorn: Any,
         uc: Any,
-        number: Callable[[str], int],
-        reach: Callable[[int, int, bool], Optional[int]],
-        stop: Callable[[int, Stopped], None],
         areas: Sequence[MappedArea],
+        number: Callable[[str], int],
+        fault: Callable[[Any, int, int, int, int, object], bool],
+        stop: Callable[[int, Stopped], None],
     ) -> None:
-        self._unicorn, self._uc, self._number, self._stop = unicorn, uc, number, stop
-        self._areas = areas
-        self.reach = reach
+        self._unicorn, self._uc = unicorn, uc
+        self._areas, self._number, self._fault, self._stop = areas, number, fault, stop
+        self._open: set[tuple[int, bool]] = set()
         self._machine = VectorMachine(self, [area.area for area in areas])
         self._steps: dict[int, _Step] = {}
         self._is_shared = False
@@ -115,30 +116,31 @@ class EmulatedVectors:
             step = self._steps.get(step.end)
         general = sorted(set().union(*(step.general for step in steps)))
         vectors = sorted(set().union(*(step.vectors for step in steps)))
-        numbers = tuple((name, self._number(name)) for name in general)
+        readers = tuple((name, reader(self._uc, self._number(name))) for name in general)
         actions = tuple((step.pc, step.action) for step in steps)
-        return _Run(actions, steps[-1].end, numbers, tuple(vectors), steps[0].end)
+        leave, leave_first = (writer(self._uc, self._rip, one.end) for one in (steps[-1], steps[0]))
+        return _Run(actions, readers, tuple(vectors), leave, leave_first)
 
     def _hook(self, pc: int, run: _Run) -> None:
         for place in {pc, physical(pc)}:
             self._uc.hook_add(self._unicorn.UC_HOOK_CODE, self._on_vector, run, place, place)
 
     def _on_vector(self, uc: Any, place: int, size: int, run: _Run) -> None:
-        machine, read = self._machine, self._uc.reg_read
-        for name, number in run.general:
-            machine.general[name] = read(number)
+        machine = self._machine
+        for name, read in run.general:
+            machine.general[name] = read()
         if self._is_shared:
             self._take_back(run.vectors)
+        leave = run.leave_first if self.is_single else run.leave
         try:
             for machine.pc, action in run.steps[:1] if self.is_single else run.steps:
                 action()
-            pc = run.first_end if self.is_single else run.end
         except Stopped as stopped:
-            pc = machine.pc
-            self._stop(pc, stopped)
+            leave = writer(self._uc, self._rip, machine.pc)
+            self._stop(machine.pc, stopped)
         if self._is_shared:
             self._give(run.vectors)
-        self._uc.reg_write(self._rip, pc)
+        leave()
 
     def _take_back(self, numbers: Sequence[int]) -> None:
         registers = self._machine.registers
@@ -161,6 +163,26 @@ class EmulatedVectors:
         flags = self._uc.reg_read(self._number("eflags")) & ~_RESULT_FLAGS
         flags |= (_ZERO_FLAG if is_zero else 0) | (_CARRY_FLAG if is_carry else 0)
         self._uc.reg_write(self._number("eflags"), flags)
+
+    def reach(self, address: int, size: int, is_write: bool) -> Optional[int]:
+        """Bring in memory that is the target's; return the first address that is missing."""
+        for place in (address, *range((address // PAGE + 1) * PAGE, address + size, PAGE)):
+            page = place // PAGE, is_write
+            if page not in self._open:
+                kind = self._missing(place, is_write)
+                if kind is not None and not self._fault(self._uc, kind, physical(place), 1, 0, None):
+                    return place
+                self._open.add(page)
+        return None
+
+    # As what the access would fault; None if it would not.
+    def _missing(self, address: int, is_write: bool) -> Optional[int]:
+        hooks, place = self._unicorn, physical(address)
+        for begin, end, allowed in self._uc.mem_regions():
+            if begin <= place <= end:
+                is_open = not is_write or allowed & hooks.UC_PROT_WRITE
+                return None if is_open else int(hooks.UC_MEM_WRITE_PROT)
+        return int(hooks.UC_MEM_WRITE_UNMAPPED if is_write else hooks.UC_MEM_READ_UNMAPPED)
 
     def read(self, address: int, size: int) -> bytes:
         """Read memory that is there."""

@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import AbstractSet, Any, Callable, Iterator, Mapping, NamedTuple, Optional, Sequence
 
+from .checked_code import CheckedCode
 from .disassembly import decode
 from .emulated_pages import PAGE, TargetPages, physical, virtual
 from .emulated_vectors import EmulatedVectors, MappedArea
@@ -19,7 +20,6 @@ from .errors import KdbgError
 from .patience import PATIENCE, Watch
 from .target import Memory
 from .units import ADDRESS_MASK, Address
-from .unsupported import Line, Unsupported, look_through
 from .vector_machine import Stopped
 
 # Far from where programs and kernels live, in the lower half, where a kernel expects the user.
@@ -37,8 +37,6 @@ _OLDEST = (2, 1, 4)
 # How long a run may take that is bounded by its instructions.
 _BOUNDED = 60.0
 _LONGEST_INSTRUCTION = 15
-# So many straight lines are looked at ahead.
-_FORESEEN = 400
 
 RETURNED, FAULTED, LEFT, UNSUPPORTED, ENDLESS = "returned", "faulted", "left", "unsupported", "endless"
 UNALIGNED = "unaligned"
@@ -89,20 +87,16 @@ class Emulator:
         """
         self._unicorn, self._x86 = _library()
         self._ending: Optional[Exit] = None
-        self._checked: set[int] = {RETURN}
-        self._barriers: dict[int, str] = {}
-        self._is_stale = self._is_counting = False
+        self._is_counting = False
         self._numbers: dict[str, int] = {}
         self._uc = self._unicorn.Uc(self._unicorn.UC_ARCH_X86, self._unicorn.UC_MODE_64)
         self._pages = TargetPages(self._unicorn, self._uc, code, is_code)
         for start, size in ((STACK, STACK_SIZE), (RETURN, PAGE)):
             self._uc.mem_map(start, size)
         areas = [MappedArea(self._unicorn, self._uc, start, AREA_SIZE) for start in (DESTINATION, SOURCE)]
-        self._vectors = EmulatedVectors(
-            self._unicorn, self._uc, self._number, self._reach, self._on_stopped_vector, areas
-        )
-        self._surveyed: dict[int, Line] = {}
-        self._open: set[tuple[int, bool]] = set()
+        processor = (self._unicorn, self._uc)
+        self._vectors = EmulatedVectors(*processor, areas, self._number, self._on_fault, self._on_stopped_vector)
+        self._checked = CheckedCode(*processor, self._pages.bytes_at, self._vectors, self._refuse, RETURN)
         self._set_up(bases)
         self._pristine = self._uc.context_save()
         self._watch = Watch(self._uc.emu_stop)
@@ -144,8 +138,7 @@ class Emulator:
     def go_on(self, pc: int, limit: int = 0) -> Exit:
         """Run from an address until the routine returns or something ends it."""
         self._ending = None
-        if pc not in self._checked:
-            self._check_block(pc)
+        self._checked.check(pc)
         if limit and not self._is_counting:
             # What is translated already does not count.
             self._uc.ctl_flush_tb()
@@ -165,21 +158,15 @@ class Emulator:
 
     # Where a new block has what is carried out here, hooks were put into it: it has to be translated again.
     def _run(self, pc: int, limit: int) -> None:
+        self._checked.refresh()
         while self._ending is None:
-            self._refresh()
             self._uc.emu_start(pc, RETURN, 0, limit)
-            if not self._is_stale:
+            if not self._checked.refresh():
                 return
             pc = self._pc()
 
-    def _refresh(self) -> None:
-        if self._is_stale:
-            self._is_stale = False
-            self._uc.ctl_flush_tb()
-
-    # A new barrier stands in no block yet that is translated; and an exception leaves the processor handling it.
+    # An exception leaves the processor handling it.
     def _recover(self) -> None:
-        self._refresh()
         if self._ending is not None and self._ending.kind == LEFT and self._ending.fault_address is None:
             self._uc.context_restore(self._pristine)
 
@@ -279,76 +266,16 @@ class Emulator:
 
     # Called before a block runs for the first time; from then on it is a barrier that stops whoever comes there.
     def _on_edge(self, uc: Any, current: Any, previous: Any, data: object) -> None:
-        if current.pc not in self._checked:
-            self._check_block(current.pc)
-            if self._ending is not None or self._is_stale:
-                self._uc.emu_stop()
-
-    def _check_block(self, pc: int) -> None:
-        self._checked.add(pc)
-        line = self._line(pc)
-        if line.vectors:
-            self._take_vectors(pc)
-        if line.unsupported is not None:
-            self._unsupported(line.unsupported)
-
-    def _line(self, pc: int) -> Line:
-        if pc not in self._surveyed:
-            # A block of the emulator ends with its page, but for the last instruction.
-            code = self._pages.bytes_at(pc, PAGE - pc % PAGE + _LONGEST_INSTRUCTION)
-            self._surveyed[pc] = look_through(code, Address(pc))
-        return self._surveyed[pc]
-
-    # Where there is one there are more: all that can be foreseen are taken at once, each time costs all translations.
-    def _take_vectors(self, pc: int) -> None:
-        waiting, seen = [pc], {pc}
-        while waiting and len(seen) < _FORESEEN:
-            line = self._line(waiting.pop())
-            self._is_stale |= self._vectors.take(line)
-            waiting += [place for place in line.next if place not in seen]
-            seen.update(line.next)
-
-    # For an access that is carried out here: brings in what is the target's; returns the first address that is missing.
-    def _reach(self, address: int, size: int, is_write: bool) -> Optional[int]:
-        hooks = self._unicorn
-        for place in (address, *range((address // PAGE + 1) * PAGE, address + size, PAGE)):
-            if (place // PAGE, is_write) in self._open:
-                continue
-            allowed = self._allowed(place)
-            if allowed is None or (is_write and not allowed & hooks.UC_PROT_WRITE):
-                kind = hooks.UC_MEM_READ_UNMAPPED if not is_write else hooks.UC_MEM_WRITE_UNMAPPED
-                kind = kind if allowed is None else hooks.UC_MEM_WRITE_PROT
-                if not self._on_fault(self._uc, kind, physical(place), 1, 0, None):
-                    return place
-            self._open.add((place // PAGE, is_write))
-        return None
-
-    def _allowed(self, address: int) -> Optional[int]:
-        place = physical(address)
-        return next((int(allowed) for begin, end, allowed in self._uc.mem_regions() if begin <= place <= end), None)
+        if self._checked.check(current.pc):
+            self._uc.emu_stop()
 
     def _on_stopped_vector(self, pc: int, stopped: Stopped) -> None:
-        if stopped.alignment:
-            above = stopped.address % stopped.alignment
-            text = f"needs an address aligned to {stopped.alignment} bytes, got {above} above one"
-            self._ending = Exit(UNALIGNED, Address(pc), Address(stopped.address), stopped.is_write, text)
-        else:
-            self._ending = Exit(FAULTED, Address(pc), Address(stopped.address), stopped.is_write)
+        kind = UNALIGNED if stopped.alignment else FAULTED
+        self._ending = Exit(kind, Address(pc), Address(stopped.address), stopped.is_write, stopped.text)
         self._uc.emu_stop()
 
-    def _unsupported(self, found: Unsupported) -> None:
-        self._ending = Exit(UNSUPPORTED, found.address, detail=found.text)
-        if found.address not in self._barriers:
-            self._barriers[found.address] = found.text
-            self._is_stale = True
-            place = physical(found.address)
-            self._uc.hook_add(self._unicorn.UC_HOOK_CODE, self._on_barrier, None, place, place)
-            self._uc.hook_add(self._unicorn.UC_HOOK_CODE, self._on_barrier, None, found.address, found.address)
-
-    def _on_barrier(self, uc: Any, pc: int, size: int, data: object) -> None:
-        place = self._pc()
-        self._ending = Exit(UNSUPPORTED, place, detail=self._barriers.get(place, ""))
-        self._uc.emu_stop()
+    def _refuse(self, pc: int, text: str) -> None:
+        self._ending = Exit(UNSUPPORTED, Address(pc), detail=text)
 
 
 def _library() -> tuple[Any, Any]:

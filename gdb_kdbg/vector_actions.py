@@ -31,17 +31,23 @@ def _load(machine: VectorMachine, encoded: Encoded, form: Form, end: int) -> Act
     return into(machine, encoded, form, source(machine, encoded, form, end))
 
 
-# Elements that are masked out cannot fault.
+# Elements that are masked out cannot fault, and without any the address need not be aligned either.
 def _load_masked(machine: VectorMachine, encoded: Encoded, form: Form, end: int) -> Action:
     address, target, size = place_of(machine, encoded, form, end), encoded.reg, encoded.length
+    every = _all_elements(encoded, form)
 
     def run() -> None:
-        start, mask = address(), machine.masks[encoded.prefix.mask]
+        mask = machine.masks[encoded.prefix.mask] & every
         result = bytearray(size if encoded.prefix.is_zeroing else machine.vector(target, size))
-        _fill(machine, result, start, mask, form.element)
+        if mask:
+            _fill(machine, result, address(), mask, form.element)
         machine.registers[target] = bytes(result)
 
     return run
+
+
+def _all_elements(encoded: Encoded, form: Form) -> int:
+    return (1 << encoded.length // form.element) - 1
 
 
 def _fill(machine: VectorMachine, result: bytearray, start: int, mask: int, element: int) -> None:
@@ -55,12 +61,15 @@ def _store(machine: VectorMachine, encoded: Encoded, form: Form, end: int) -> Ac
         swapped = encoded._replace(reg=encoded.register)
         return into(machine, swapped, form, lambda: machine.vector(number, size))
     address, store, vector = place_of(machine, encoded, form, end), machine.store, machine.vector
+    every = _all_elements(encoded, form)
 
     def whole() -> None:
         store(address(), vector(number, size))
 
     def some() -> None:
-        _store_some(machine, address(), vector(number, size), machine.masks[mask], form.element)
+        chosen = machine.masks[mask] & every
+        if chosen:
+            _store_some(machine, address(), vector(number, size), chosen, form.element)
 
     return some if mask else whole
 
@@ -108,7 +117,7 @@ def _broadcast_masked(machine: VectorMachine, encoded: Encoded, form: Form, end:
     lanes = size // form.element
 
     def value() -> bytes:
-        mask, needed = machine.masks[encoded.prefix.mask] & (1 << encoded.length // form.element) - 1, 0
+        mask, needed = machine.masks[encoded.prefix.mask] & _all_elements(encoded, form), 0
         for lane in range(0, encoded.length // form.element, lanes):
             needed |= mask >> lane & (1 << lanes) - 1
         one = bytearray(size)
@@ -165,9 +174,23 @@ def _compare(machine: VectorMachine, encoded: Encoded, form: Form, end: int) -> 
 
 def _compare_mask(machine: VectorMachine, encoded: Encoded, form: Form, end: int) -> Action:
     equal, mask = _equal(machine, encoded, form, end), encoded.prefix.mask
+    if mask and encoded.memory is not None:
+        return _compare_mask_masked(machine, encoded, form, end)
 
     def run() -> None:
         machine.masks[encoded.reg] = equal() & (machine.masks[mask] if mask else -1)
+
+    return run
+
+
+def _compare_mask_masked(machine: VectorMachine, encoded: Encoded, form: Form, end: int) -> Action:
+    address, size = address_of(machine, encoded, form, end), encoded.length
+
+    def run() -> None:
+        mask, other = machine.masks[encoded.prefix.mask], bytearray(size)
+        _fill(machine, other, address(), mask, form.element)
+        vector = machine.vector(encoded.prefix.second, size)
+        machine.masks[encoded.reg] = equal_elements(vector, bytes(other), form.element) & mask
 
     return run
 

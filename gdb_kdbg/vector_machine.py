@@ -18,6 +18,12 @@ class Stopped(Exception):
         super().__init__(address, is_write, alignment)
         self.address, self.is_write, self.alignment = address, is_write, alignment
 
+    @property
+    def text(self) -> str:
+        if not self.alignment:
+            return ""
+        return f"needs an address aligned to {self.alignment} bytes, got {self.address % self.alignment} above one"
+
 
 class Surroundings(Protocol):
     """The processor around: what is no vector."""
