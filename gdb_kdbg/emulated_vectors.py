@@ -21,7 +21,7 @@ from .vector_operands import Action, registers_read
 
 _SHARED = range(16)
 _LOW = 16
-_ZERO_FLAG, _CARRY_FLAG = 0x40, 1
+_ZERO_FLAG, _SIGN_FLAG, _CARRY_FLAG = 0x40, 0x80, 1
 _RESULT_FLAGS = 0x8D5
 
 
@@ -76,8 +76,7 @@ class EmulatedVectors:
         self._steps: dict[int, _Step] = {}
         self._is_shared = False
         self._rip = number("rip")
-        # One instruction at a time, for who follows what is executed.
-        self.is_single = False
+        self._followed: Optional[list[int]] = None
 
     def reset(self) -> None:
         """Begin a call."""
@@ -86,6 +85,10 @@ class EmulatedVectors:
     def watch(self, watcher: Optional[Watcher]) -> None:
         """Tell of each access to memory: pc, address, size and whether it is a write."""
         self._machine.watcher = watcher
+
+    def follow(self, executed: Optional[list[int]]) -> None:
+        """Carry out one instruction at a time, the emulator telling of each; what cannot be is put on the list."""
+        self._followed = executed
 
     def take(self, line: Line) -> bool:
         """Take over the instructions of a line; return whether there were new ones."""
@@ -131,11 +134,14 @@ class EmulatedVectors:
             machine.general[name] = read()
         if self._is_shared:
             self._take_back(run.vectors)
-        leave = run.leave_first if self.is_single else run.leave
+        is_single = self._followed is not None
+        leave = run.leave_first if is_single else run.leave
         try:
-            for machine.pc, action in run.steps[:1] if self.is_single else run.steps:
+            for machine.pc, action in run.steps[:1] if is_single else run.steps:
                 action()
         except Stopped as stopped:
+            if self._followed is not None:
+                self._followed.append(machine.pc)
             leave = writer(self._uc, self._rip, machine.pc)
             self._stop(machine.pc, stopped)
         if self._is_shared:
@@ -158,10 +164,10 @@ class EmulatedVectors:
         self._machine.general[name] = value
         self._uc.reg_write(self._number(name), value)
 
-    def set_flags(self, is_zero: bool, is_carry: bool) -> None:
-        """Set ZF and CF, and clear the other flags of results."""
+    def set_flags(self, is_zero: bool, is_carry: bool, is_sign: bool = False) -> None:
+        """Set ZF, CF and SF, and clear the other flags of results."""
         flags = self._uc.reg_read(self._number("eflags")) & ~_RESULT_FLAGS
-        flags |= (_ZERO_FLAG if is_zero else 0) | (_CARRY_FLAG if is_carry else 0)
+        flags |= (_ZERO_FLAG if is_zero else 0) | (_CARRY_FLAG if is_carry else 0) | (_SIGN_FLAG if is_sign else 0)
         self._uc.reg_write(self._number("eflags"), flags)
 
     def reach(self, address: int, size: int, is_write: bool) -> Optional[int]:
@@ -171,7 +177,7 @@ class EmulatedVectors:
             if page not in self._open:
                 kind = self._missing(place, is_write)
                 if kind is not None and not self._fault(self._uc, kind, physical(place), 1, 0, None):
-                    return place
+                    return int(place)
                 self._open.add(page)
         return None
 

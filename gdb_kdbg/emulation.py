@@ -199,11 +199,11 @@ class Emulator:
         executed: list[int] = []
         hook = self._uc.hook_add(self._unicorn.UC_HOOK_CODE, lambda uc, place, *_: executed.append(virtual(place)))
         self._uc.ctl_flush_tb()
-        self._vectors.is_single = True
+        self._vectors.follow(executed)
         try:
             yield executed
         finally:
-            self._vectors.is_single = False
+            self._vectors.follow(None)
             self._uc.hook_del(hook)
             self._uc.ctl_flush_tb()
 

@@ -16,6 +16,8 @@ _LONGEST = 15
 _AT_A_TIME = 8
 # Start with a v without being vectors of AVX: verify a segment. All else that does (VMX) is privileged.
 _NO_VECTORS = ("verr", "verw")
+# QEMU 5 forgets to cut results to 32 bits, or mixes up the carry flag.
+_WRONG = ("bextr", "blsi", "pdep")
 # Save and restore vectors, and name none.
 _STATE = ("fxsave", "fxrstor", "xsave", "xrstor")
 _PRIVILEGED = frozenset(
@@ -117,6 +119,8 @@ def _reason(instruction: Instruction) -> str:
         return " (privileged)"
     if name in _TRAPS:
         return " (a trap)"
+    if name in _WRONG:
+        return " (the emulator gets it wrong)"
     is_vector = name.startswith(("v", "k"))
     return " (neither the emulator nor kdbg has it)" if is_vector and name not in _NO_VECTORS else ""
 

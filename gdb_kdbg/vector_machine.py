@@ -31,8 +31,8 @@ class Surroundings(Protocol):
     def set_general(self, name: str, value: int) -> None:
         """Set a general register, all 64 bits."""
 
-    def set_flags(self, is_zero: bool, is_carry: bool) -> None:
-        """Set ZF and CF, and clear the other flags of results."""
+    def set_flags(self, is_zero: bool, is_carry: bool, is_sign: bool = False) -> None:
+        """Set ZF, CF and SF, and clear the other flags of results."""
 
     def read(self, address: int, size: int) -> bytes:
         """Read memory that is there."""

@@ -8,7 +8,7 @@ from . import vector_forms as forms
 from .vector_encoding import GENERAL_NAMES, Encoded
 from .vector_forms import Form
 from .vector_machine import VectorMachine
-from .vector_operands import Action, address_of
+from .vector_operands import Action, address_of, general_value, source
 from .vector_values import MASKS
 
 
@@ -94,6 +94,21 @@ def _mask_test(machine: VectorMachine, encoded: Encoded, form: Form, end: int) -
     return run
 
 
+# Intel SDM vol. 2, BZHI: of a count only 8 bits are looked at, and one that is too large keeps everything.
+def _low_bits(machine: VectorMachine, encoded: Encoded, form: Form, end: int) -> Action:
+    value = general_value(machine, encoded, form) if encoded.memory is None else source(machine, encoded, form, end)
+    target, count = GENERAL_NAMES[encoded.reg], GENERAL_NAMES[encoded.prefix.second]
+    size = 8 * form.element
+
+    def run() -> None:
+        kept = machine.general[count] & 255
+        result = int.from_bytes(value(), "little") & ((1 << kept) - 1)
+        machine.around.set_general(target, result)
+        machine.around.set_flags(not result, kept >= size, bool(result >> size - 1))
+
+    return run
+
+
 MASK_COMPILERS: Mapping[str, Callable[[VectorMachine, Encoded, Form, int], Action]] = {
     forms.MASK_LOAD: _mask_load,
     forms.MASK_STORE: _mask_store,
@@ -104,4 +119,5 @@ MASK_COMPILERS: Mapping[str, Callable[[VectorMachine, Encoded, Form, int], Actio
     forms.MASK_SHIFT: _mask_shift,
     forms.MASK_OR_TEST: _mask_or_test,
     forms.MASK_TEST: _mask_test,
+    forms.LOW_BITS: _low_bits,
 }

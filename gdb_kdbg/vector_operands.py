@@ -13,6 +13,7 @@ from .vector_values import merged
 
 Action = Callable[[], None]
 Read = Callable[[], bytes]
+_OF_GENERAL = (forms.GENERAL_LOAD, forms.GENERAL_BROADCAST, forms.MASK_FROM, forms.LOW_BITS)
 
 
 def address_of(machine: VectorMachine, encoded: Encoded, form: Form, end: int) -> Callable[[], int]:
@@ -36,10 +37,10 @@ def address_of(machine: VectorMachine, encoded: Encoded, form: Form, end: int) -
 def registers_read(encoded: Encoded, form: Form) -> set[str]:
     """Return the general registers that an instruction reads."""
     place = encoded.memory
+    second = {GENERAL_NAMES[encoded.prefix.second]} if form.action == forms.LOW_BITS else set()
     if place is not None:
-        return {name for name in (place.base, place.index_name) if name}
-    reads_general = form.action in (forms.GENERAL_LOAD, forms.GENERAL_BROADCAST, forms.MASK_FROM)
-    return {GENERAL_NAMES[encoded.register & 15]} if reads_general else set()
+        return second | {name for name in (place.base, place.index_name) if name}
+    return second | ({GENERAL_NAMES[encoded.register & 15]} if form.action in _OF_GENERAL else set())
 
 
 def _aligned(compute: Callable[[], int], size: int, is_write: bool) -> Callable[[], int]:

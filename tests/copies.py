@@ -111,8 +111,8 @@ MISTAKES: tuple[Mistake, ...] = (
     Mistake("endless_at_13", "memcpy", ENDLESS, 13),
     Mistake("halts", "memcpy", UNSUPPORTED, 32),
     Mistake("writes_a_model_register", "memcpy", UNSUPPORTED, 32),
-    Mistake("copies_with_avx2", "memcpy", UNSUPPORTED, 32),
-    Mistake("copies_with_avx512", "memcpy", UNSUPPORTED, 64),
+    Mistake("copies_with_avx2", "memcpy", UNSUPPORTED, 32, "vpermq"),
+    Mistake("copies_with_avx512", "memcpy", UNSUPPORTED, 64, "vpermq"),
     Mistake("set_one_less", "memset", MISSING, 1),
     Mistake("set_one_more", "memset", PAST_END, 1),
     Mistake("set_second_byte", "memset", WRONG, 1),
@@ -162,7 +162,18 @@ _LIBC_MEMBERS = (
     "memset-sse2-unaligned-erms.o",
     "memset-erms.o",
 )
-_LIBC_VECTORS = ("memmove-avx-unaligned-erms.o", "memset-avx2-unaligned-erms.o", "memmove-evex-unaligned-erms.o")
+_LIBC_VECTORS = (
+    "memmove-avx-unaligned-erms.o",
+    "memmove-avx-unaligned-erms-rtm.o",
+    "memmove-avx512-no-vzeroupper.o",
+    "memmove-avx512-unaligned-erms.o",
+    "memmove-evex-unaligned-erms.o",
+    "memset-avx2-unaligned-erms.o",
+    "memset-avx2-unaligned-erms-rtm.o",
+    "memset-avx512-no-vzeroupper.o",
+    "memset-avx512-unaligned-erms.o",
+    "memset-evex-unaligned-erms.o",
+)
 _CONTRACTS = ("memcpy", "memmove", "mempcpy", "memset")
 
 

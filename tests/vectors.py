@@ -29,7 +29,12 @@ def level() -> str:
 
 def vex_forms() -> list[str]:
     """Return the forms that AVX2 has."""
-    return [*_vex_moves(), *_vex_others(), *_vex_scalars()]
+    return [*_vex_moves(), *_vex_others(), *_vex_scalars(), *_bits()]
+
+
+def _bits() -> Iterator[str]:
+    for size, count in ("eax", "ecx"), ("r9d", "r8d"), ("rax", "rcx"), ("r9", "r8"), ("rbx", "rdx"):
+        yield from (f"bzhi {size}, {other}, {count}" for other in (size, count, *_MEMORY))
 
 
 def _vex_moves() -> Iterator[str]:
