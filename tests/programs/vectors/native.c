@@ -32,9 +32,8 @@ static uint64_t noise(void)
 static void on_fault(int number, siginfo_t *info, void *context)
 {
 	ucontext_t *at = context;
-	(void)number;
 	now.fault = 1;
-	now.address = (uint64_t)info->si_addr;
+	now.address = number == SIGILL ? ~0ull : (uint64_t)info->si_addr;
 	now.code = (uint64_t)info->si_code;
 	at->uc_mcontext.gregs[REG_RIP] = (greg_t)behind[running];
 }
@@ -100,6 +99,7 @@ int main(int argc, char **argv)
 		return 1;
 	sigaction(SIGSEGV, &action, NULL);
 	sigaction(SIGBUS, &action, NULL);
+	sigaction(SIGILL, &action, NULL);
 	fwrite(&page, sizeof page, 1, stdout);
 	for (running = 0; running < count; running++)
 		for (unsigned round = 0; round < rounds; round++) {
