@@ -89,6 +89,7 @@ class Emulator:
         self._ending: Optional[Exit] = None
         self._is_counting = False
         self._numbers: dict[str, int] = {}
+        self._skipped: dict[int, bytes] = {}
         self._uc = self._unicorn.Uc(self._unicorn.UC_ARCH_X86, self._unicorn.UC_MODE_64)
         self._pages = TargetPages(self._unicorn, self._uc, code, is_code)
         for start, size in ((STACK, STACK_SIZE), (RETURN, PAGE)):
@@ -249,8 +250,9 @@ class Emulator:
 
     def _on_invalid(self, uc: Any, data: object) -> bool:
         pc = self._pc()
-        code = self._pages.bytes_at(pc, 3)
+        code = self._skipped.get(pc) or self._pages.bytes_at(pc, 3)
         if code in _STAC_CLAC or code == _XTEST:
+            self._skipped[pc] = code
             # Permission for user pages, which are all permitted here; and "no transaction is running".
             if code == _XTEST:
                 self.set_register("eflags", self.register("eflags") | _ZERO_FLAG)
