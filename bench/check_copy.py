@@ -30,6 +30,11 @@ _ROUTINES = {
     "copy_from_user": "good_copy_from_user",
     "strncpy_from_user": "good_strncpy_from_user",
 }
+# Routines of vectors, which kdbg carries out itself.
+_VECTORS = {
+    "memcpy with AVX2": ("memcpy", "good_avx2"),
+    "memmove with AVX-512": ("memmove", "good_memmove_avx512"),
+}
 # What nobody can do without: an interpreter with the emulator in it.
 _START = (sys.executable, "-c", "import unicorn")
 _COUNT = 20_000
@@ -145,8 +150,7 @@ def _stub_times(kernel: pathlib.Path) -> tuple[float, float]:
 def _of_contracts(kernel: pathlib.Path, baseline: float) -> Iterator[Figure]:
     done = subprocess.run([sys.executable, "-c", _CALLS], cwd=ROOT, capture_output=True, text=True)
     rate = _COUNT / figures_in(done.stdout + done.stderr)[0]
-    routines = {contract: _command(_routines(), name, "--contract", contract) for contract, name in _ROUTINES.items()}
-    for contract, command in {**routines, "copy_user": _command(kernel, "ucopy")}.items():
+    for contract, command in {**_commands(), "copy_user": _command(kernel, "ucopy")}.items():
         begin = time.perf_counter()
         done = subprocess.run([*command, "--format", "json"], cwd=ROOT, capture_output=True, text=True)
         seconds = time.perf_counter() - begin
@@ -157,9 +161,17 @@ def _of_contracts(kernel: pathlib.Path, baseline: float) -> Iterator[Figure]:
         yield Figure(f"{contract}: cases a second", cases / seconds, rate, "", cases / seconds / rate)
 
 
-def _routines() -> pathlib.Path:
-    output = ROOT / "build" / "bench" / "copies.o"
+def _commands() -> dict[str, Sequence[str]]:
+    scalar, vector = _routines("correct"), _routines("vectors")
+    commands = {name: _command(scalar, routine, "--contract", name) for name, routine in _ROUTINES.items()}
+    for name, (contract, routine) in _VECTORS.items():
+        commands[name] = _command(vector, routine, "--contract", contract)
+    return commands
+
+
+def _routines(name: str) -> pathlib.Path:
+    output = ROOT / "build" / "bench" / f"{name}.o"
     output.parent.mkdir(parents=True, exist_ok=True)
-    source = ROOT / "tests" / "programs" / "copies" / "correct.S"
+    source = ROOT / "tests" / "programs" / "copies" / f"{name}.S"
     subprocess.run(["gcc", "-c", "-o", str(output), str(source)], check=True)
     return output

@@ -24,6 +24,7 @@ from .emulation import (
     SOURCE,
     STACK_SIZE,
     STACK_TOP,
+    UNALIGNED,
     UNSUPPORTED,
     Emulator,
     Exit,
@@ -166,6 +167,8 @@ class CopyCheck:
             return Breach(NOT_RUN, case, f"{ending.detail} at {ending.pc:#x}", pc=ending.pc)
         if ending.kind == ENDLESS:
             return Breach(NO_RETURN, case, f"no return within a bound ({ending.detail})", pc=ending.pc)
+        if ending.kind == UNALIGNED:
+            return Breach(MISALIGNED, case, ending.detail, 0, ending.fault_address or 0, ending.pc)
         if ending.kind == LEFT or ending.fault_address is None:
             where = f"to {ending.fault_address:#x}" if ending.fault_address is not None else ending.detail
             return Breach(LEAVES, case, f"control leaves the routine: {where}", 0, ending.fault_address or 0, ending.pc)

@@ -12,13 +12,15 @@ import re
 from dataclasses import dataclass, replace
 from typing import AbstractSet, Any, Callable, Iterator, Mapping, NamedTuple, Optional, Sequence
 
+from .checked_code import CheckedCode
 from .disassembly import decode
 from .emulated_pages import PAGE, TargetPages, physical, virtual
+from .emulated_vectors import EmulatedVectors, MappedArea
 from .errors import KdbgError
 from .patience import PATIENCE, Watch
 from .target import Memory
 from .units import ADDRESS_MASK, Address
-from .unsupported import Unsupported, first_unsupported
+from .vector_machine import Stopped
 
 # Far from where programs and kernels live, in the lower half, where a kernel expects the user.
 ARENA = 0x6B64_0000_0000
@@ -37,6 +39,7 @@ _BOUNDED = 60.0
 _LONGEST_INSTRUCTION = 15
 
 RETURNED, FAULTED, LEFT, UNSUPPORTED, ENDLESS = "returned", "faulted", "left", "unsupported", "endless"
+UNALIGNED = "unaligned"
 PRESERVED = ("rbx", "rbp", "r12", "r13", "r14", "r15")
 GENERAL = (
     *PRESERVED, "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11",
@@ -46,8 +49,7 @@ NOISE_OF = {name: 0x5EED_0000_0000_BAD0 | number << 40 for number, name in enume
 _RETURN_BYTES = RETURN.to_bytes(8, "little")
 DIRECTION_FLAG, ALIGNMENT_FLAG = 0x400, 0x4_0000
 _GS_FS = {"fs_base": "FS_BASE", "gs_base": "GS_BASE"}
-_STAC, _CLAC = b"\x0f\x01\xcb", b"\x0f\x01\xca"
-_XTEST = b"\x0f\x01\xd6"
+_STAC, _CLAC, _XTEST = b"\x0f\x01\xcb", b"\x0f\x01\xca", b"\x0f\x01\xd6"
 _ZERO_FLAG = 0x40
 # Permission for user pages, which are all permitted here; and "no transaction is running": flags to clear and to set.
 _CHANGES = {_STAC: (0, ALIGNMENT_FLAG), _CLAC: (ALIGNMENT_FLAG, 0), _XTEST: (0, _ZERO_FLAG)}
@@ -94,14 +96,17 @@ class Emulator:
         self._unicorn, self._x86 = _library()
         self._ending: Optional[Exit] = None
         self._failure: Optional[BaseException] = None
-        self._checked: set[int] = {RETURN}
-        self._barriers: dict[int, str] = {}
-        self._is_stale = self._is_counting = False
+        self._is_counting = False
         self._numbers: dict[str, int] = {}
+        self._skipped: dict[int, bytes] = {}
         self._uc = self._unicorn.Uc(self._unicorn.UC_ARCH_X86, self._unicorn.UC_MODE_64)
         self._pages = TargetPages(self._unicorn, self._uc, code, is_code)
-        for start, size in ((STACK, STACK_SIZE), (RETURN, PAGE), (DESTINATION, AREA_SIZE), (SOURCE, AREA_SIZE)):
+        for start, size in ((STACK, STACK_SIZE), (RETURN, PAGE)):
             self._uc.mem_map(start, size)
+        areas = [MappedArea(self._unicorn, self._uc, start, AREA_SIZE) for start in (DESTINATION, SOURCE)]
+        processor = (self._unicorn, self._uc)
+        self._vectors = EmulatedVectors(*processor, areas, self._number, self._on_fault, self._on_stopped_vector)
+        self._checked = CheckedCode(*processor, self._pages.bytes_at, self._vectors, self._refuse, RETURN)
         self._set_up(bases)
         self._pristine = self._uc.context_save()
         self._watch = Watch(self._uc.emu_stop)
@@ -134,6 +139,7 @@ class Emulator:
     def call(self, entry: int, arguments: Mapping[str, int], limit: int = 0) -> Exit:
         """Call a routine with these registers; `limit` bounds the instructions (slow), else only time does."""
         self._uc.context_restore(self._pristine)
+        self._vectors.reset()
         for name, value in arguments.items():
             self.set_register(name, value)
         self.write(STACK_TOP, _RETURN_BYTES)
@@ -142,16 +148,14 @@ class Emulator:
     def go_on(self, pc: int, limit: int = 0) -> Exit:
         """Run from an address until the routine returns or something ends it."""
         self._ending = self._failure = None
-        if pc not in self._checked:
-            self._check_block(pc)
+        self._checked.check(pc)
         if limit and not self._is_counting:
             # What is translated already does not count.
             self._uc.ctl_flush_tb()
         self._is_counting = bool(limit)
         self._watch.start(_BOUNDED if limit else PATIENCE)
         try:
-            if self._ending is None:
-                self._uc.emu_start(pc, RETURN, 0, limit)
+            self._run(pc, limit)
         except self._unicorn.UcError as error:
             if self._failure is not None:
                 raise self._failure from None
@@ -164,11 +168,17 @@ class Emulator:
             self._recover()
         return self._ended(late)
 
-    # A new barrier stands in no block yet that is translated; and an exception leaves the processor handling it.
+    # Where a new block has what is carried out here, hooks were put into it: it has to be translated again.
+    def _run(self, pc: int, limit: int) -> None:
+        self._checked.refresh()
+        while self._ending is None:
+            self._uc.emu_start(pc, RETURN, 0, limit)
+            if not self._checked.refresh():
+                return
+            pc = self._pc()
+
+    # An exception leaves the processor handling it.
     def _recover(self) -> None:
-        if self._is_stale:
-            self._is_stale = False
-            self._uc.ctl_flush_tb()
         if self._ending is not None and self._ending.kind == LEFT and self._ending.fault_address is None:
             self._uc.context_restore(self._pristine)
 
@@ -192,9 +202,11 @@ class Emulator:
         hook = self._uc.hook_add(kinds, self._on_access, accesses)
         # What is translated already does not tell of its reads.
         self._uc.ctl_flush_tb()
+        self._vectors.watch(lambda *access: accesses.append(Access._make((*access, self.register("rsp")))))
         try:
             yield accesses
         finally:
+            self._vectors.watch(None)
             self._uc.hook_del(hook)
             self._uc.ctl_flush_tb()
 
@@ -202,11 +214,13 @@ class Emulator:
     def following(self) -> Iterator[list[int]]:
         """List the instructions that the runs within execute, in order."""
         executed: list[int] = []
-        hook = self._uc.hook_add(self._unicorn.UC_HOOK_CODE, lambda *_: executed.append(self._pc()))
+        hook = self._uc.hook_add(self._unicorn.UC_HOOK_CODE, lambda uc, place, *_: executed.append(virtual(place)))
         self._uc.ctl_flush_tb()
+        self._vectors.follow(executed)
         try:
             yield executed
         finally:
+            self._vectors.follow(None)
             self._uc.hook_del(hook)
             self._uc.ctl_flush_tb()
 
@@ -264,8 +278,9 @@ class Emulator:
 
     def _on_invalid(self, uc: Any, data: object) -> bool:
         pc = self._pc()
-        code = self._pages.bytes_at(pc, 3)
+        code = self._skipped.get(pc) or self._pages.bytes_at(pc, 3)
         if code in _CHANGES:
+            self._skipped[pc] = code
             clear, change = _CHANGES[code]
             self.set_register("eflags", self.register("eflags") & ~clear | change)
             self.set_register("rip", pc + 3)
@@ -280,31 +295,16 @@ class Emulator:
 
     # Called before a block runs for the first time; from then on it is a barrier that stops whoever comes there.
     def _on_edge(self, uc: Any, current: Any, previous: Any, data: object) -> None:
-        if current.pc not in self._checked:
-            self._check_block(current.pc)
-            if self._ending is not None:
-                self._uc.emu_stop()
+        if self._checked.check(current.pc):
+            self._uc.emu_stop()
 
-    def _check_block(self, pc: int) -> None:
-        self._checked.add(pc)
-        # A block of the emulator ends with its page, but for the last instruction.
-        found = first_unsupported(self._pages.bytes_at(pc, PAGE - pc % PAGE + _LONGEST_INSTRUCTION), Address(pc))
-        if found is not None:
-            self._unsupported(found)
-
-    def _unsupported(self, found: Unsupported) -> None:
-        self._ending = Exit(UNSUPPORTED, found.address, detail=found.text)
-        if found.address not in self._barriers:
-            self._barriers[found.address] = found.text
-            self._is_stale = True
-            place = physical(found.address)
-            self._uc.hook_add(self._unicorn.UC_HOOK_CODE, self._on_barrier, None, place, place)
-            self._uc.hook_add(self._unicorn.UC_HOOK_CODE, self._on_barrier, None, found.address, found.address)
-
-    def _on_barrier(self, uc: Any, pc: int, size: int, data: object) -> None:
-        place = self._pc()
-        self._ending = Exit(UNSUPPORTED, place, detail=self._barriers.get(place, ""))
+    def _on_stopped_vector(self, pc: int, stopped: Stopped) -> None:
+        kind = UNALIGNED if stopped.alignment else FAULTED
+        self._ending = Exit(kind, Address(pc), Address(stopped.address), stopped.is_write, stopped.text)
         self._uc.emu_stop()
+
+    def _refuse(self, pc: int, text: str) -> None:
+        self._ending = Exit(UNSUPPORTED, Address(pc), detail=text)
 
 
 def _library() -> tuple[Any, Any]:

@@ -116,8 +116,8 @@ MISTAKES: tuple[Mistake, ...] = (
     Mistake("endless_at_13", "memcpy", ENDLESS, 13),
     Mistake("halts", "memcpy", UNSUPPORTED, 32),
     Mistake("writes_a_model_register", "memcpy", UNSUPPORTED, 32),
-    Mistake("copies_with_avx2", "memcpy", UNSUPPORTED, 32),
-    Mistake("copies_with_avx512", "memcpy", UNSUPPORTED, 64),
+    Mistake("copies_with_avx2", "memcpy", UNSUPPORTED, 32, "vpermq"),
+    Mistake("copies_with_avx512", "memcpy", UNSUPPORTED, 64, "vpermq"),
     Mistake("writes_source_back", "memcpy", SOURCE_WRITTEN, 1),
     Mistake("callers_frame", "memcpy", CALLERS_STACK, 0),
     Mistake("below_red_zone", "memcpy", BELOW_STACK, 0, "160 bytes below"),
@@ -174,7 +174,18 @@ _LIBC_MEMBERS = (
     "memset-sse2-unaligned-erms.o",
     "memset-erms.o",
 )
-_LIBC_VECTORS = ("memmove-avx-unaligned-erms.o", "memset-avx2-unaligned-erms.o", "memmove-evex-unaligned-erms.o")
+_LIBC_VECTORS = (
+    "memmove-avx-unaligned-erms.o",
+    "memmove-avx-unaligned-erms-rtm.o",
+    "memmove-avx512-no-vzeroupper.o",
+    "memmove-avx512-unaligned-erms.o",
+    "memmove-evex-unaligned-erms.o",
+    "memset-avx2-unaligned-erms.o",
+    "memset-avx2-unaligned-erms-rtm.o",
+    "memset-avx512-no-vzeroupper.o",
+    "memset-avx512-unaligned-erms.o",
+    "memset-evex-unaligned-erms.o",
+)
 _CONTRACTS = ("memcpy", "memmove", "mempcpy", "memset")
 
 

@@ -235,14 +235,6 @@ def test_the_c_library_is_cleared_by_all_cases(symbol: str, directory: pathlib.P
     assert check(routine.file, routine.symbol, routine.contract).verdict == "conforms"
 
 
-def test_what_needs_avx_has_not_passed(directory: pathlib.Path, check: Check) -> None:
-    for routine in third_party(directory, vectors=True):
-        report = check(routine.file, routine.symbol, routine.contract, "quick")
-        assert report.verdict == "undecidable", routine
-        assert all(breach.kind == copies.UNSUPPORTED for breach in report.breaches)
-        assert all("the emulator lacks AVX) at 0x" in breach.summary for breach in report.breaches)
-
-
 # The library learns at its start from which size on it goes around the caches: in a file that is 0.
 LIBRARY = "__memmove_sse2_unaligned_erms"
 

@@ -89,9 +89,10 @@ def test_registers_that_are_no_arguments_hold_noise_at_every_call(make: Maker) -
         (b"\x0f\x0b", "ud2"),
         (b"\x0f\x20\xc0", "mov rax, cr0"),
         (b"\x0f\x01\xf8", "swapgs"),
-        (b"\xc5\xfe\x6f\x06", "vmovdqu ymm0, ymmword ptr [rsi]"),
-        (b"\xc5\xfa\x6f\x06", "vmovdqu xmm0, xmmword ptr [rsi]"),
-        (b"\x62\xe1\xfe\x48\x6f\x06", "vmovdqu64 zmm16, zmmword ptr [rsi]"),
+        (b"\xc5\xed\xfc\xc1", "vpaddb ymm0, ymm2, ymm1"),
+        (b"\xc5\xe9\xfc\xc1", "vpaddb xmm0, xmm2, xmm1"),
+        (b"\x62\xf1\x6d\x48\xfc\xc1", "vpaddb zmm0, zmm2, zmm1"),
+        (b"\xc4\xe1\xec\x4a\xd9", "kaddq k3, k2, k1"),
     ],
 )
 def test_what_cannot_be_run_is_named_with_its_address_every_time(make: Maker, code: bytes, name: str) -> None:
@@ -223,7 +224,8 @@ def test_the_reason_is_said() -> None:
 
     assert reason(b"\xf4") == "hlt (privileged)"
     assert reason(b"\xcc") == "int3 (a trap)"
-    assert reason(b"\xc5\xf8\x77") == "vzeroupper (the emulator lacks AVX)"
+    assert reason(b"\xc5\xed\xfc\xc1") == "vpaddb ymm0, ymm2, ymm1 (neither the emulator nor kdbg has it)"
+    assert reason(b"\xc5\xf8\x77") == ""  # vzeroupper: carried out by kdbg
     assert reason(b"\x0f\x00\xe0") == ""  # verr: no vector
     assert reason(RET + b"\xf4") == ""
 

@@ -17,7 +17,8 @@ from gdb_kdbg.scope import Scope
 pytest.importorskip("unicorn")
 # One byte too many: mov rcx, rdx; inc rcx; rep movsb; xor eax, eax; ret
 ONE_MORE = bytes.fromhex("4889d148ffc1f3a431c0c3")
-AVX = bytes.fromhex("c5fe6f06c5fe7f07c3")
+# vpermq ymm0, [rsi], 0xe4; vmovdqu [rdi], ymm0
+AVX = bytes.fromhex("c4e3fd0006e4c5fe7f07c3")
 NOTHING = bytes.fromhex("31c0c3")
 ENDLESS = bytes.fromhex("ebfe")
 
@@ -161,7 +162,7 @@ def test_a_copy_that_memory_clears_and_whose_routine_is_right_leaves_the_program
 @pytest.mark.parametrize(
     ("code", "text"),
     [
-        (AVX, "cannot be run to its end: vmovdqu"),
+        (AVX, "cannot be run to its end: vpermq"),
         (NOTHING, "copies nothing when called with destination, source and size"),
         (ENDLESS, "no return within a bound"),
         (b"\xff\x24\x25\x00\x00\x00\x00", "cannot be run to its end"),

@@ -515,12 +515,13 @@ FUNCTION traps
     BYTES_AND_FROM 32, ud2
 END traps
 
+/* Of these instructions there is more than kdbg carries out. */
 FUNCTION copies_with_avx2
     mov %rdi, %rax
     cmp $32, %rdx
     jb 1f
     vmovdqu (%rsi), %ymm0
-    vmovdqu -32(%rsi,%rdx), %ymm1
+    vpermq $0xe4, -32(%rsi,%rdx), %ymm1
     vmovdqu %ymm0, (%rdi)
     vmovdqu %ymm1, -32(%rdi,%rdx)
     vzeroupper
@@ -532,7 +533,7 @@ FUNCTION copies_with_avx512
     mov %rdi, %rax
     cmp $64, %rdx
     jb 1f
-    vmovdqu64 (%rsi), %zmm16
+    vpermq $0xe4, (%rsi), %zmm16
     vmovdqu64 %zmm16, (%rdi)
 1:  BYTES
     ret
