@@ -15,6 +15,7 @@ from gdb_kdbg.emulation import (
     RETURNED,
     SOURCE,
     STACK_TOP,
+    STACK_TOP,
     UNALIGNED,
     UNSUPPORTED,
     Access,
@@ -242,9 +243,9 @@ def test_accesses_of_vectors_are_listed(make: Maker) -> None:
         emulator.call(CODE, arguments(0b110))
     masked = CODE + len(LOAD + STORE + MASK)
     assert accesses[:-1] == [
-        Access(CODE, SOURCE, 32, False),
-        Access(CODE + len(LOAD), DESTINATION, 32, True),
-        Access(masked, SOURCE + 1, 2, False),
+        Access(CODE, SOURCE, 32, False, STACK_TOP),
+        Access(CODE + len(LOAD), DESTINATION, 32, True, STACK_TOP),
+        Access(masked, SOURCE + 1, 2, False, STACK_TOP),
     ]
     emulator.call(CODE, arguments())
     assert len(accesses) == 4
