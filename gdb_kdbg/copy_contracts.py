@@ -37,6 +37,11 @@ class Contract:
         return "value" in self.arguments
 
     @property
+    def home_area(self) -> int:
+        """Bytes above the return address that are the routine's own: 32 in Microsoft's x64 convention."""
+        return 32 if (self.arguments["dst"], self.arguments["size"]) == ("rcx", "r8") else 0
+
+    @property
     def clears(self) -> bool:
         """Whether it fills with zeros, without being told a value."""
         return self.arguments.get("value") == ABSENT

@@ -146,7 +146,7 @@ class _Exercise:
                 breaches: list[Breach] = []
                 if self._check.call_once(case) == RETURNED:
                     self._overread = max(self._overread, overread(case, accesses))
-                    breaches += hidden(case, accesses, known, is_aligned)
+                    breaches += hidden(case, accesses, known, is_aligned, self._contract.home_area)
                     breaches += (Breach(STATE, case, f"{what} is changed") for what in self._emulator.changed_state())
                 self._findings.add(case, breaches, False)
         self._check.stray()

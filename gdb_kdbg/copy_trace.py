@@ -18,12 +18,12 @@ _RED_ZONE = 128
 
 
 def hidden(
-    case: Case, accesses: Sequence[Access], known: AbstractSet[str], is_aligned: Callable[[int], bool]
+    case: Case, accesses: Sequence[Access], known: AbstractSet[str], is_aligned: Callable[[int], bool], home: int = 0
 ) -> Iterator[Breach]:
     """Yield what a traced call did that a comparison of bytes cannot see, or that faults on a real processor only.
 
     `known` are kinds of breaches that were seen otherwise; `is_aligned` tells whether the instruction at an address
-    needs an aligned operand.
+    needs an aligned operand, `home` how many bytes above the return address are the routine's own.
     """
     writes = [access for access in accesses if access.is_write]
     beyond = [(access, _excess(access, case.destination, case.size)) for access in _within_destination(writes)]
@@ -37,7 +37,7 @@ def hidden(
             text = "writes into the source, which need not be writable"
             yield Breach(SOURCE_WRITTEN, case, text, access.size, access.address, access.pc)
             break
-    yield from _stack(case, accesses)
+    yield from _stack(case, accesses, STACK_TOP + 8 + home)
     yield from _misaligned(case, accesses, is_aligned)
 
 
@@ -58,12 +58,12 @@ def _excess(access: Access, start: int, size: int) -> tuple[int, int]:
 
 # A value that was kept too far below the stack pointer is lost where a signal or an interrupt comes in between. What is
 # only touched there, to see whether the stack reaches as far, or never read again is harmless.
-def _stack(case: Case, accesses: Iterable[Access]) -> Iterator[Breach]:
+def _stack(case: Case, accesses: Iterable[Access], frame: int) -> Iterator[Breach]:
     kept: set[int] = set()
     for access in accesses:
         if not STACK <= access.address < STACK + STACK_SIZE:
             continue
-        if access.is_write and access.address + access.size > STACK_TOP + 8:
+        if access.is_write and access.address + access.size > frame:
             yield Breach(CALLERS_STACK, case, "writes into its caller's frame", 0, access.address, access.pc)
             return
         limit = access.stack - (0 if is_kernel_half(access.pc) else _RED_ZONE)

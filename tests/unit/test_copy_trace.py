@@ -6,6 +6,7 @@ import pytest
 
 from gdb_kdbg.copy_cases import MARGIN, Case
 from gdb_kdbg.copy_check import BELOW_STACK, CALLERS_STACK, MISALIGNED, PAST, SOURCE_WRITTEN
+from gdb_kdbg.copy_contracts import contract_of
 from gdb_kdbg.copy_trace import hidden, overread
 from gdb_kdbg.emulation import DESTINATION, SOURCE, STACK_TOP, Access
 
@@ -44,6 +45,13 @@ def test_a_write_to_the_source_is_one_though_nothing_is_changed() -> None:
 def test_the_frame_of_the_caller_is_not_written(place: int, expected: list[str]) -> None:
     assert kinds(write(place)) == expected
     assert kinds(read(place)) == []
+
+
+def test_the_home_area_of_microsoft_s_convention_is_the_routine_s_own() -> None:
+    home = contract_of("memcpy", None, "dst=rcx,src=rdx,size=r8").home_area
+    found = [list(hidden(CASE, [write(STACK_TOP + n)], set(), lambda pc: False, home)) for n in (8, 32, 40)]
+    assert [bool(breaches) for breaches in found] == [False, False, True]
+    assert contract_of("memcpy", None, "size=r8").home_area == 0
 
 
 @pytest.mark.parametrize(
