@@ -9,8 +9,25 @@ from .copy_contracts import ABSENT, END, LENGTH, NOTHING, REMAINDER, Contract
 from .copy_contracts import DESTINATION as TO_START
 from .copy_words import both, differing, position, value_text
 from .emulation import (
-    ALIGNMENT_FLAG, AREA_SIZE, ARENA, ARENA_END, DESTINATION, DIRECTION_FLAG, ENDLESS, FAULTED, LEFT, NOISE_OF, PRESERVED,
-    RETURNED, SOURCE, STACK_SIZE, STACK_TOP, UNALIGNED, UNSUPPORTED, Emulator, Exit,
+    ALIGNMENT_FLAG,
+    AREA_SIZE,
+    ARENA,
+    ARENA_END,
+    DESTINATION,
+    DIRECTION_FLAG,
+    ENDLESS,
+    FAULTED,
+    LEFT,
+    NOISE_OF,
+    PRESERVED,
+    RETURNED,
+    SOURCE,
+    STACK_SIZE,
+    STACK_TOP,
+    UNALIGNED,
+    UNSUPPORTED,
+    Emulator,
+    Exit,
 )  # fmt: skip
 from .emulation import STACK as STACK_START
 from .exception_handlers import handle

@@ -41,6 +41,14 @@ def run(*command: str, cwd: Optional[pathlib.Path] = None) -> str:
     return done.stdout
 
 
+def large_host(directory: pathlib.Path) -> dict[str, str]:
+    """The environment in which ptrace shows this host as one with AMX."""
+    require("gcc")
+    library = directory / "large_host.so"
+    run("gcc", "-O1", "-shared", "-fPIC", "-o", str(library), str(ROOT / "tests" / "programs" / "large_host.c"), "-ldl")
+    return {"LD_PRELOAD": str(library)}
+
+
 class GdbOutput:
     """What a GDB printed: its text, and the JSON objects of kdbg in it."""
 

@@ -11,7 +11,7 @@ import subprocess
 from typing import Any, Iterator, Sequence
 
 import pytest
-from support import DEADLINE, ROOT, GdbOutput, gdb, require, run, wait_until
+from support import DEADLINE, ROOT, GdbOutput, gdb, large_host, require, run, wait_until
 
 SOURCE = ROOT / "tests" / "programs" / "overlap.c"
 CALLS = 4 * 200 * 6
@@ -205,6 +205,21 @@ def test_leaving_takes_the_probe_out(build: Any, kind: str, leaving: Sequence[st
         assert "patched the entry of 1 routine" in output.text or "redirected " in output.text
         assert attached.maps == before and attached.tracer == "0"
         assert attached.finish() == sum_of(build(*KINDS[kind]))
+
+
+@pytest.mark.parametrize("kind", ["lazy", "own"])
+def test_on_a_host_whose_registers_gdb_cannot_write(build: Any, kind: str, tmp_path: pathlib.Path) -> None:
+    program, environment = build(*KINDS[kind]), large_host(tmp_path)
+    with waiting(program) as attached:
+        before = attached.maps
+        lines = ["kdbg overlap", "kdbg overlap --off", "kdbg overlap", "detach"]
+        output = attached.gdb(*lines, environment=environment)
+        assert output.data("overlap", 1)["done"] == "took 1 probe out" and "kdbg: " not in output.text, output.text
+        assert attached.maps == before
+        assert attached.finish() == sum_of(program)
+    with waiting(program) as attached:
+        output = attached.gdb("print (int)abs(-3)", environment=environment)
+        assert "Couldn't write extended state status" in output.text, "or this tests nothing"
 
 
 def kill_while_armed(attached: Attached) -> None:

@@ -171,3 +171,19 @@ def test_the_shim_sets_registers_where_the_host_has_more_of_them(tmp_path: pathl
         assert support.run("env", shim, str(program), "832") == "set: the same\n"
     assert support.run(str(program), str(host)) == "set: the same\n"
     assert support.run("env", shim, str(program), str(host)) == "set: the same\n"
+
+
+def test_guests_run_on_a_host_with_more_registers_than_the_kernel_knows(tmp_path: pathlib.Path) -> None:
+    with uml.boot(tmp_path / "run", "guards:2,calls:100,files:20", environment=support.large_host(tmp_path)) as guest:
+        assert guest.wait() == 0, guest.console
+        assert "20 files, all right" in guest.console and "set fp regs failed" not in guest.console
+
+
+def test_without_the_shim_they_do_not(tmp_path: pathlib.Path) -> None:
+    kernel = uml.uml_kernel()
+    plain = tmp_path / "kernel"
+    preload = support.large_host(tmp_path)["LD_PRELOAD"]
+    plain.write_text(f'#!/bin/sh\nLD_PRELOAD={preload} exec {kernel.vmlinux} "$@"\n')
+    plain.chmod(0o755)
+    with uml.boot(tmp_path / "run", "calls:1", environment={"KDBG_UML_KERNEL": str(plain)}) as guest:
+        guest.wait_for("ptrace set fp regs failed, errno = 14|Kernel panic")

@@ -15,7 +15,6 @@ from gdb_kdbg.emulation import (
     RETURNED,
     SOURCE,
     STACK_TOP,
-    STACK_TOP,
     UNALIGNED,
     UNSUPPORTED,
     Access,

@@ -21,13 +21,16 @@ enum { XSTATE_LEAF = 0xd, HEADER = 512, MAX_SIZE = 1 << 16, COMPONENTS = 63 };
 /* Not on the stack: those of the kernel are small. Only its main thread comes here. */
 static unsigned char registers[MAX_SIZE];
 
-static size_t host_size(void)
+typedef long ptrace_function(enum __ptrace_request, pid_t, void *, void *);
+
+/* What the host says itself: the processor may have more than the host uses. 0 if it does not say. */
+static size_t host_size(ptrace_function *next, pid_t pid)
 {
     static size_t size;
-    unsigned a, b, c, d;
+    struct iovec all = { .iov_base = registers, .iov_len = sizeof(registers) };
 
-    if (size == 0 && __get_cpuid_count(XSTATE_LEAF, 0, &a, &b, &c, &d))
-        size = b;
+    if (size == 0 && next(PTRACE_GETREGSET, pid, (void *)NT_X86_XSTATE, &all) == 0)
+        size = all.iov_len;
     return size;
 }
 
@@ -36,13 +39,14 @@ static uint64_t components_within(size_t length)
 {
     static uint64_t within;
     static size_t known_length;
-    unsigned size = 0, offset = 0, c, d;
+    unsigned size = 0, offset = 0, flags = 0, d;
 
     if (known_length != length) {
         within = 3;                     /* x87 and SSE, before the header */
         for (int i = 2; i < COMPONENTS; i++) {
-            __get_cpuid_count(XSTATE_LEAF, i, &size, &offset, &c, &d);
-            if (size && offset + (size_t)size <= length)
+            __get_cpuid_count(XSTATE_LEAF, i, &size, &offset, &flags, &d);
+            /* The system's own components have no place of their own (bit 0 of ECX). */
+            if (size && !(flags & 1) && offset + (size_t)size <= length)
                 within |= 1ull << i;
         }
         known_length = length;
@@ -50,22 +54,22 @@ static uint64_t components_within(size_t length)
     return within;
 }
 
-static void lengthen(struct iovec *given)
+static void lengthen(struct iovec *given, size_t size)
 {
     uint64_t present;
 
     memcpy(registers, given->iov_base, given->iov_len);
-    memset(registers + given->iov_len, 0, host_size() - given->iov_len);
+    memset(registers + given->iov_len, 0, size - given->iov_len);
     memcpy(&present, registers + HEADER, sizeof(present));
     present &= components_within(given->iov_len);
     memcpy(registers + HEADER, &present, sizeof(present));
     given->iov_base = registers;
-    given->iov_len = host_size();
+    given->iov_len = size;
 }
 
 long ptrace(enum __ptrace_request request, ...)
 {
-    static long (*next)(enum __ptrace_request, pid_t, void *, void *);
+    static ptrace_function *next;
     va_list arguments;
 
     va_start(arguments, request);
@@ -75,12 +79,13 @@ long ptrace(enum __ptrace_request request, ...)
     va_end(arguments);
 
     if (!next)
-        next = (long (*)(enum __ptrace_request, pid_t, void *, void *))dlsym(RTLD_NEXT, "ptrace");
+        next = (ptrace_function *)dlsym(RTLD_NEXT, "ptrace");
     if (request == PTRACE_SETREGSET && (uintptr_t)address == NT_X86_XSTATE) {
         struct iovec given = *(struct iovec *)data;
+        size_t size = host_size(next, pid);
 
-        if (given.iov_len > HEADER + sizeof(uint64_t) && given.iov_len < host_size() && host_size() <= MAX_SIZE) {
-            lengthen(&given);
+        if (given.iov_len > HEADER + sizeof(uint64_t) && given.iov_len < size) {
+            lengthen(&given, size);
             return next(request, pid, address, &given);
         }
     }
