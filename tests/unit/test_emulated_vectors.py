@@ -280,3 +280,21 @@ def test_what_is_not_carried_out_is_named(make: Maker, code: bytes, name: str) -
         ending = emulator.call(CODE, arguments())
         assert (ending.kind, ending.pc) == (UNSUPPORTED, CODE + len(LOAD + STORE))
         assert ending.detail.startswith(name)
+
+
+def test_code_in_a_page_that_is_not_all_there() -> None:
+    # kmovd k1, edx; kmovd eax, k1: the emulator would take these for conditional moves
+    code = bytes.fromhex("c5fb92ca" + "c5fb93c1") + PERMUTE + RET
+    memory = FakeMemory({CODE: code.ljust(128, b"\xcc")})
+    emulator = Emulator(memory, {})
+    try:
+        assert emulator.call(CODE, arguments(77)).kind == UNSUPPORTED
+        memory.put(CODE + 8, RET)
+    finally:
+        emulator.close()
+    emulator = Emulator(memory, {})
+    try:
+        assert emulator.call(CODE, arguments(77)).kind == RETURNED
+        assert emulator.register("rax") == 77
+    finally:
+        emulator.close()
