@@ -9,6 +9,7 @@ from typing import Callable, Mapping, NamedTuple, Optional, Sequence
 
 from .disassembly import Instruction, MemoryOperand, whole_register
 from .units import ADDRESS_MASK, Address
+from .vector_lanes import is_vector, source_of, stored_offset, vector_name, written_vector
 
 # A call may change these (psABI x86-64, figure 3.4).
 _CLOBBERED = frozenset(("rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11"))
@@ -105,13 +106,37 @@ class Path:
     # What was kept in a local variable was loaded into a register before.
     def _loaded_at(self, found: _Definition, depth: int) -> Load:
         instruction = self.instructions[found.at]
-        operand = instruction.memory[0]
+        operand, place = instruction.memory[0], self.address_of(instruction.memory[0], found.at)
         saved = self._saved(operand, found.at) if operand.base in _FRAME and not operand.index else None
-        source = self.instructions[saved.at].registers[0] if saved else ""
-        load = self._load_of(source, saved.at, depth - 1) if saved else None
-        if saved and load:
+        load = self._load_of_saved(operand, saved.at, depth - 1) if saved else None
+        if saved and load and self._is_still(place, load.place):
             return load._replace(is_sure=load.is_sure and saved.is_sure and found.is_sure)
-        return Load(instruction, self.address_of(operand, found.at), found.is_sure)
+        return Load(instruction, place, found.is_sure)
+
+    def _load_of_saved(self, operand: MemoryOperand, at: int, depth: int) -> Optional[Load]:
+        store = self.instructions[at]
+        return self._load_of_part(vector_name(store.registers[0]), stored_offset(store, operand) or 0, at, depth)
+
+    # A variable may have been given another value since, by a function that has its address.
+    def _is_still(self, place: Optional[Address], source: Optional[Address]) -> bool:
+        one, other = (self._word_at(a) if a is not None else None for a in (place, source))
+        return None in (one, other) or one == other
+
+    # What loaded the 8 bytes at an offset of a vector register.
+    def _load_of_part(self, register: str, offset: int, before: int, depth: int) -> Optional[Load]:
+        if not is_vector(register):
+            return self._load_of(register, before, depth)
+        found = self._definition(register, before)
+        source = source_of(self.instructions[found.at], offset) if found and depth else None
+        if found is None or source is None:
+            return None
+        if source.register:
+            load = self._load_of_part(source.register, source.offset, found.at, depth - 1)
+            return load._replace(is_sure=load.is_sure and found.is_sure) if load else None
+        instruction = self.instructions[found.at]
+        start = self.address_of(instruction.memory[0], found.at)
+        place = None if start is None else Address(start + source.offset & ADDRESS_MASK)
+        return Load(instruction, place, found.is_sure)
 
     def _saved(self, operand: MemoryOperand, before: int) -> Optional[_Definition]:
         for index in range(before - 1, -1, -1):
@@ -197,10 +222,14 @@ class Path:
     def _changes(self, instruction: Instruction, register: str) -> bool:
         if instruction.address == self.last.address:
             return False
-        return register in instruction.writes or (instruction.is_call and register in _CLOBBERED)
+        if instruction.is_call and (register in _CLOBBERED or is_vector(register)):
+            return True
+        return register in instruction.writes or written_vector(instruction) == register
 
 
 def _stores_to(instruction: Instruction, operand: MemoryOperand) -> bool:
+    if stored_offset(instruction, operand) is not None:
+        return True
     if not instruction.memory or instruction.mnemonic != "mov" or len(instruction.registers) != 1:
         return False
     to = instruction.memory[0]

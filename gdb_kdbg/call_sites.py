@@ -213,4 +213,7 @@ def _best(sites: Sequence[CallSite], destination: int) -> Optional[CallSite]:
     best = max(sites, key=rank, default=None)
     if best is None or best.is_sure:
         return best
+    if best.load and not best.load.is_sure and best.value != destination:
+        # One of several that may have been, of a word that holds something else: it tells nothing.
+        return best._replace(load=None, value=None)
     return best._replace(rivals=len({s.place for s in sites if s.agrees and rank(s) >= rank(best)[:2]} - {best.place}))

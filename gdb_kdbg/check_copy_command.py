@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 from dataclasses import replace
+from functools import lru_cache
 from typing import Callable, Iterable, Mapping, Optional, Union
 
 from .blocks import read_available
@@ -14,11 +15,14 @@ from .copy_exercise import Routine, exercise
 from .copy_report import CopyReport
 from .disassembly import decode
 from .elf import ElfFile, open_elf
-from .elf_tables import PF_W
+from .elf_tables import PF_W, PF_X, SHF_EXECINSTR
+from .emulation import RETURNED, Emulator
 from .errors import KdbgError, MemoryFault, NotSupported, SymbolNotFound
-from .exception_table import fixups
+from .exception_table import Entry, fixups
 from .file_target import KIND
+from .intervals import Intervals
 from .object_image import ObjectImage
+from .plt_entries import plt_entry
 from .process import X86_64
 from .ranges import Range
 from .scope import Scope
@@ -32,6 +36,7 @@ from .unsupported import needs_alignment
 LARGEST_ROUTINE = 0x10000
 _LONGEST_INSTRUCTION = 15
 _SUGGESTIONS = 5
+_RESOLVER_INSTRUCTIONS = 100_000
 _GUESSED = "the contract was guessed from the name; --contract and --args say what it really promises"
 _LINUX_TABLE, _KIT_TABLE = "__ex_table", ".ucopy_faults"
 _Place = Union[Target, ObjectImage]
@@ -41,8 +46,8 @@ def check_copy(
     session: Session, routine: str, contract: Optional[str], arguments: Optional[str], mode: str
 ) -> CopyReport:
     """Exercise a copy routine of the target, of a file or of an object file; raise KdbgError."""
-    promise = contract_of(routine, contract, arguments)
     found = find_routine(session, routine)
+    promise = contract_of(routine, contract, arguments)
     report = exercise(found, promise, mode, session.progress)
     return report if contract or not report.breaches else replace(report, notes=(*report.notes, _GUESSED))
 
@@ -61,26 +66,30 @@ def find_routine(session: Session, text: str) -> Routine:
     if image is not None:
         _refuse_resolver(text, [image.symbol_table])
         found = routine_in(image, _symbol_of(image, text), {}, _image_fixups(image), image.is_code)
-        return found._replace(is_settled=lambda place: not image.undefined.contains(place))
+        is_missing = image.undefined.contains
+        return found._replace(is_settled=lambda place: not is_missing(place), is_missing=is_missing)
     if target.architecture != X86_64:
         raise NotSupported(f"the target is {safe_text(target.architecture)}; kdbg exercises routines of {X86_64} only")
     scope = Scope.of(target)
-    symbol = scope.symbols.symbol(text) or _at(scope, session, text)
+    symbol = _named(scope, text) or _at(scope, session, text)
     _check_machine(scope, symbol.address)
     tables = [elf.symbol_table() for _, elf in scope.symbols.holders(symbol.address)]
-    _refuse_resolver(symbol.name, tables)
     bases = {name: target.register(name) or 0 for name in ("fs_base", "gs_base")}
-    found = routine_in(target, symbol, bases, _fixups(target, scope, symbol.address), code_test(target, scope))
+    is_code = code_test(target, scope)
+    chooser = None if target.kind == KIND else lambda: _chosen(target, scope, symbol.address, bases, is_code)
+    _refuse_resolver(symbol.name, tables, chooser)
+    found = routine_in(target, symbol, bases, _fixups(target, scope, symbol.address), is_code)
     return found._replace(is_settled=_settled_test(scope)) if target.kind == KIND else found
 
 
 # A single object file stands for itself; among other files it has no addresses.
 def _image(target: Target) -> Optional[ObjectImage]:
-    objfiles = target.objfiles() if target.kind == KIND else ()
-    if len(objfiles) != 1:
-        return None
-    elf = open_elf(objfiles[0].path)
-    return ObjectImage(elf) if elf.type == "REL" else None
+    elves = [open_elf(objfile.path) for objfile in target.objfiles()] if target.kind == KIND else []
+    objects = [elf for elf in elves if elf.type == "REL"]
+    if objects and len(elves) > 1:
+        name = safe_text(objects[0].path, 200)
+        raise KdbgError(f"{name} is an object file: name it alone, or link it with the others first (ld -r)")
+    return ObjectImage(objects[0]) if objects else None
 
 
 def _check_machine(scope: Scope, place: int) -> None:
@@ -104,6 +113,7 @@ def _at(scope: Scope, session: Session, text: str) -> Symbol:
     except KdbgError as error:
         names = scope.symbols.suggest(text)
         raise SymbolNotFound(f"{error}{_near(names)}") from None
+    _refuse_plt_entry(scope, text, place)
     found = scope.symbols.at(place)
     if found is None:
         return Symbol(f"{place:#x}", place, Size(0), "")
@@ -111,15 +121,50 @@ def _at(scope: Scope, session: Session, text: str) -> Symbol:
     return symbol if not offset else Symbol(f"{symbol.name}+{offset:#x}", place, Size(0), symbol.objfile)
 
 
+# What a debugger finds under the name of a function while its library is not loaded.
+def _refuse_plt_entry(scope: Scope, text: str, place: int) -> None:
+    for objfile, elf in scope.symbols.holders(place):
+        entry = plt_entry(elf, place - objfile.load_bias)
+        if entry is not None:
+            name = safe_text(entry.slot.symbol.name)
+            raise SymbolNotFound(
+                f"{safe_text(text)} at {place:#x} is only the PLT entry of {name} in {safe_text(elf.path, 200)}, which "
+                f"jumps where its slot leads: let the program run to its main function, and name {name} itself"
+            )
+
+
+# The program's own, or what calls of that name lead to: the dynamic linker has copies for itself.
+def _named(scope: Scope, name: str) -> Optional[Symbol]:
+    symbol = scope.symbols.symbol(name)
+    if symbol is None or symbol.objfile == scope.files[0][0].path:
+        return symbol
+    found = next((d for d in scope.definitions(name) if d.symbol.is_defined and d.symbol.is_default), None)
+    return Symbol(name, found.address, found.symbol.size, found.objfile.path) if found else symbol
+
+
 # An indirect function copies nothing: it returns the routine to use.
-def _refuse_resolver(name: str, tables: Iterable[SymbolTable]) -> None:
+def _refuse_resolver(name: str, tables: Iterable[SymbolTable], chooser: Optional[Callable[[], str]] = None) -> None:
     for table in tables:
         found = table.by_name(name)
         if found is not None and found.kind == "IFUNC":
             kinds = ((other, table.by_name(other)) for other in sorted(table.names()) if name.strip("_") in other)
             variants = [other for other, symbol in kinds if symbol and symbol.kind == "FUNC"]
             text = f"{safe_text(name)} is an indirect function, which only chooses one of its variants: name one"
-            raise KdbgError(text + _near(variants[:_SUGGESTIONS]))
+            chosen = chooser() if chooser else ""
+            raise KdbgError(text + (f"; it chose {chosen}" if chosen else _near(variants[:_SUGGESTIONS])))
+
+
+# It asks what the program has found out of its processor when it started, so its answer here is the program's.
+def _chosen(
+    target: Target, scope: Scope, resolver: int, bases: Mapping[str, int], is_code: Callable[[int], bool]
+) -> str:
+    emulator = Emulator(target, bases, is_code)
+    try:
+        returned = emulator.call(resolver, {}, _RESOLVER_INSTRUCTIONS).kind == RETURNED
+        found = scope.symbols.name_at(emulator.register("rax")) if returned else None
+    finally:
+        emulator.close()
+    return safe_text(found[0], 200) if found and not found[1] else ""
 
 
 def _near(names: list[str]) -> str:
@@ -130,7 +175,7 @@ def routine_in(
     place: _Place,
     symbol: Symbol,
     bases: Mapping[str, int],
-    table: Mapping[int, int],
+    table: Mapping[int, Entry],
     is_code: Callable[[int], bool],
 ) -> Routine:
     """Return a routine to exercise, `table` being its fixups; raise KdbgError for what is no readable code."""
@@ -188,11 +233,25 @@ def code_test(target: Target, scope: Scope) -> Callable[[int], bool]:
     """Return a test for addresses that may hold instructions."""
 
     def is_code(place: int) -> bool:
-        held = any(True for _ in scope.symbols.holders(place))
         # Code made at run time is in no file.
-        return scope.executable_in(place) is not None or not held
+        held = [(elf, place - objfile.load_bias) for objfile, elf in scope.symbols.holders(place)]
+        return not held or any(_is_executable(elf, link) for elf, link in held)
 
     return is_code
+
+
+# The segment with a kernel's code has its constants, too, the exception table among them.
+def _is_executable(elf: ElfFile, link: int) -> bool:
+    segment = any(s.flags & PF_X and s.address <= link < s.end for s in elf.loaded)
+    return segment and _data_sections(elf).innermost(link) < 0
+
+
+@lru_cache(maxsize=64)
+def _data_sections(elf: ElfFile) -> Intervals:
+    with contextlib.suppress(KdbgError):
+        data = sorted((s.address, s.end) for s in elf.sections if s.placed and not s.flags & SHF_EXECINSTR)
+        return Intervals([start for start, _ in data], [end for _, end in data])
+    return Intervals([], [])
 
 
 # Of what a file holds, a program changes what it may write.
@@ -206,7 +265,7 @@ def _settled_test(scope: Scope) -> Callable[[int], bool]:
     return is_settled
 
 
-def _fixups(target: Target, scope: Scope, routine: int) -> Mapping[int, int]:
+def _fixups(target: Target, scope: Scope, routine: int) -> Mapping[int, Entry]:
     for objfile, elf in scope.symbols.holders(routine):
         linux, kit = (_loaded(elf, name, objfile.load_bias) for name in (_LINUX_TABLE, _KIT_TABLE))
         return fixups(target, linux, kit, code_test(target, scope))
@@ -221,5 +280,5 @@ def _loaded(elf: ElfFile, name: str, bias: int) -> Optional[Range]:
     return None
 
 
-def _image_fixups(image: ObjectImage) -> Mapping[int, int]:
+def _image_fixups(image: ObjectImage) -> Mapping[int, Entry]:
     return fixups(image, image.section_address(_LINUX_TABLE), image.section_address(_KIT_TABLE), image.is_code)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from functools import lru_cache
 from typing import Iterable, Iterator, NamedTuple
 
 from .copy_contracts import Contract
@@ -110,7 +112,15 @@ def _fault(size: int, side: str, place: int, other: int) -> Case:
 
 def traced_cases(contract: Contract, mode: str) -> Iterator[Case]:
     """Yield the few cases in which every access is looked at."""
-    wanted = [*range(17), *range(18, 73, 3)] if mode == QUICK else [*range(131), 256, 500]
+    wanted = [*range(17), *range(18, 73, 3)] if mode == QUICK else [*range(131), 256, 500, 2048, 8200]
     for size in wanted:
         for d, s in ((5, 0),) if mode == QUICK else ((0, 0), (5, 0), (3, 9), (8, 8)):
             yield Case(size, DESTINATION + MARGIN + d, SOURCE + MARGIN + (0 if contract.is_fill else s))
+
+
+@lru_cache(maxsize=1)
+def patterns() -> tuple[bytes, bytes]:
+    """Return what the two areas hold before a call; no byte of one occurs in the other."""
+    source = random.Random(1).randbytes(AREA_SIZE).translate(bytes(1 + byte % 127 for byte in range(256)))
+    destination = random.Random(2).randbytes(AREA_SIZE).translate(bytes(128 + byte % 128 for byte in range(256)))
+    return destination, source

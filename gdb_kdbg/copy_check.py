@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import random
-from functools import lru_cache
 from typing import Iterator, Mapping, NamedTuple, Optional
 
-from .copy_cases import DESTINATION_END, SOURCE_END, Case
+from .copy_cases import DESTINATION_END, SOURCE_END, Case, patterns
+from .copy_contracts import ABSENT, END, LENGTH, NOTHING, REMAINDER, Contract
 from .copy_contracts import DESTINATION as TO_START
-from .copy_contracts import END, LENGTH, NOTHING, REMAINDER, Contract
-from .copy_words import position, value_text
+from .copy_words import both, differing, position, value_text
 from .emulation import (
+    ALIGNMENT_FLAG,
     AREA_SIZE,
     ARENA,
     ARENA_END,
@@ -31,6 +30,8 @@ from .emulation import (
     Exit,
 )  # fmt: skip
 from .emulation import STACK as STACK_START
+from .exception_handlers import handle
+from .exception_table import Entry
 from .units import ADDRESS_MASK
 
 PAST, BEFORE, MISSING, WRONG = "writes past the end", "writes before the start", "bytes missing", "bytes wrong"
@@ -41,9 +42,11 @@ RESULT, WRONG_REMAINDER = "wrong return value", "wrong remainder"
 MISALIGNED = "misaligned vector access"
 LEAVES, NO_RETURN, NOT_RUN = "leaves the routine", "does not return", "unsupported instruction"
 SOURCE_WRITTEN, STRAY = "writes to the source", "stray access"
+CALLERS_STACK, BELOW_STACK = "writes to the caller's stack", "uses the stack below its end"
+STATE, USER_ACCESS = "floating-point state changed", "user access left open"
 
-# A first call that takes more instructions than this for some bytes does not come back.
-_INSTRUCTIONS = 2_000_000
+# A call that takes more instructions than this does not come back: so many, and so many for each byte.
+_INSTRUCTIONS, _FOR_A_BYTE = 500_000, 64
 _AROUND = 64
 # memset gets an int, of which only the lowest byte counts.
 VALUE = 0x5EED_5A3C_00C3_99A7
@@ -67,25 +70,17 @@ class Breach(NamedTuple):
     pc: int = 0
 
 
-@lru_cache(maxsize=1)
-def patterns() -> tuple[bytes, bytes]:
-    """Return what the two areas hold before a call; no byte of one occurs in the other."""
-    source = random.Random(1).randbytes(AREA_SIZE).translate(bytes(1 + byte % 127 for byte in range(256)))
-    destination = random.Random(2).randbytes(AREA_SIZE).translate(bytes(128 + byte % 128 for byte in range(256)))
-    return destination, source
-
-
 class CopyCheck:
     """One routine under one contract. Each call leaves the areas as they were before."""
 
-    def __init__(self, emulator: Emulator, entry: int, contract: Contract, fixups: Mapping[int, int]) -> None:
+    def __init__(self, emulator: Emulator, entry: int, contract: Contract, fixups: Mapping[int, Entry]) -> None:
         self.emulator, self.entry, self.contract = emulator, entry, contract
         self._fixups = fixups
         self._calls = 0
         self._result_register = contract.arguments["result"]
         # A register that takes an argument is the routine's own, whatever the convention says of it otherwise.
         self._kept = tuple(name for name in PRESERVED if name not in contract.arguments.values())
-        self._looked_at = tuple({*self._kept, self._result_register, "rsp", "eflags"})
+        self._looked_at = tuple({*self._kept, self._result_register, "rsp", "eflags"} - {ABSENT})
         # The first case in which nothing was copied before a fault, although the first bytes could have been.
         self.gave_up: Optional[Case] = None
         self._destination, self._source = patterns()
@@ -97,22 +92,24 @@ class CopyCheck:
         self._calls += 1
         prepared = self.prepare(case)
         ending = self._call(case)
-        ending = self._handled(ending) if case.fault_side else ending
+        ending = self._handled(case, ending) if case.fault_side else ending
         breaches = self._judge(case, ending)
-        if breaches or prepared or case.fault_side:
+        if breaches:
             self._restore()
+        elif prepared or case.fault_side:
+            self._put_back(case)
         return breaches
 
     def _call(self, case: Case) -> Exit:
         # Only while it counts the emulator knows for sure which instruction faults, and so which fixup is meant.
-        limit = _INSTRUCTIONS if self._calls <= 3 or case.fault_side else 0
+        limit = _bound(case) if self._calls <= 3 or case.fault_side else 0
         ending = self.emulator.call(self.entry, self.arguments(case), limit)
         if ending.kind != ENDLESS or limit:
             return ending
         # It may be this machine that is slow: its instructions decide.
         self._restore()
         self.prepare(case)
-        return self.emulator.call(self.entry, self.arguments(case), _INSTRUCTIONS)
+        return self.emulator.call(self.entry, self.arguments(case), _bound(case))
 
     def call_once(self, case: Case) -> str:
         """Call the routine without judging it, for who looks on; return how that ended."""
@@ -125,19 +122,19 @@ class CopyCheck:
         """Return the registers of a call."""
         values = {"dst": case.destination, "src": case.source, "size": case.size, "value": VALUE}
         roles = self.contract.arguments
-        return {register: values[role] for role, register in roles.items() if role in values}
+        return {register: values[role] for role, register in roles.items() if role in values and register != ABSENT}
 
     def expected(self, case: Case) -> bytes:
         """Return the bytes that belong into the destination."""
         if self.contract.is_fill:
-            return bytes([VALUE & 0xFF]) * case.size
+            return bytes([0 if self.contract.clears else VALUE & 0xFF]) * case.size
         area, start = (self._source, SOURCE) if case.source >= SOURCE else (self._destination, DESTINATION)
         return area[case.source - start : case.source - start + case.size]
 
     def prepare(self, case: Case) -> bool:
         """Put a string's NUL where the size says, more text being behind it; return whether memory is changed."""
-        if self.contract.is_string and self._string_end(case) < SOURCE_END:
-            self.emulator.write(self._string_end(case), b"\0")
+        if self.contract.is_string and (end := self._string_end(case)) < SOURCE_END:
+            self.emulator.write(end, b"\0")
         return self.contract.is_string
 
     # Every other destination gets a string whose NUL is just behind the area, that is, none within it.
@@ -146,12 +143,14 @@ class CopyCheck:
         return case.source + case.size - ((case.size + case.destination) % 2 if case.size else 0)
 
     # The processor's page fault: its handler finds where to go on in a table, and goes on there.
-    def _handled(self, ending: Exit) -> Exit:
+    def _handled(self, case: Case, ending: Exit) -> Exit:
         for _ in range(_FAULTS_HANDLED):
-            fixup = self._fixups.get(ending.pc)
-            if ending.kind != FAULTED or fixup is None:
+            entry = self._fixups.get(ending.pc)
+            if ending.kind != FAULTED or entry is None:
                 break
-            ending = self.emulator.go_on(fixup, _INSTRUCTIONS)
+            if not handle(self.emulator, entry):
+                return Exit(UNSUPPORTED, ending.pc, detail=f"an exception handler of type {entry.kind} is needed")
+            ending = self.emulator.go_on(entry.fixup, _bound(case))
         return ending
 
     def _judge(self, case: Case, ending: Exit) -> list[Breach]:
@@ -161,7 +160,7 @@ class CopyCheck:
         found = [*self._state(case, registers), *self._memory(case, ending)]
         if case.fault_side:
             return [*found, *self._remainder(case, registers[self._result_register])]
-        return [*found, *self._result(case, registers[self._result_register])]
+        return [*found, *self._result(case, registers.get(self._result_register, 0))]
 
     def _ended(self, case: Case, ending: Exit) -> Breach:
         if ending.kind == UNSUPPORTED:
@@ -172,7 +171,7 @@ class CopyCheck:
             return Breach(MISALIGNED, case, ending.detail, 0, ending.fault_address or 0, ending.pc)
         if ending.kind == LEFT or ending.fault_address is None:
             where = f"to {ending.fault_address:#x}" if ending.fault_address is not None else ending.detail
-            return Breach(LEAVES, case, f"control leaves the routine: {where}", pc=ending.pc)
+            return Breach(LEAVES, case, f"control leaves the routine: {where}", 0, ending.fault_address or 0, ending.pc)
         return self._faulted(case, ending, ending.fault_address)
 
     def _faulted(self, case: Case, ending: Exit, address: int) -> Breach:
@@ -195,8 +194,7 @@ class CopyCheck:
 
     @staticmethod
     def _is_injected(case: Case, address: int) -> bool:
-        limit = DESTINATION_END if case.fault_side == "dst" else SOURCE_END
-        return limit <= address < limit + 64
+        return 0 <= address - (DESTINATION_END if case.fault_side == "dst" else SOURCE_END) < 64
 
     def _state(self, case: Case, registers: Mapping[str, int]) -> Iterator[Breach]:
         for name in self._kept:
@@ -206,6 +204,8 @@ class CopyCheck:
             yield Breach(STACK, case, "rsp is not where the call left it", registers["rsp"] - STACK_TOP - 8)
         if registers["eflags"] & DIRECTION_FLAG:
             yield Breach(FLAG, case, "the direction flag is left set")
+        if registers["eflags"] & ALIGNMENT_FLAG:
+            yield Breach(USER_ACCESS, case, "the flag AC is left set, as by stac without clac")
 
     # What was to be written, and that nothing around it was; a string may leave anything behind its end.
     def _memory(self, case: Case, ending: Exit) -> Iterator[Breach]:
@@ -225,25 +225,23 @@ class CopyCheck:
 
     def _differences(self, case: Case, seen: bytes, wanted: bytes, low: int) -> Iterator[Breach]:
         begin, end = case.destination - low, case.destination - low + case.size
-        changed = [n for n in range(len(seen)) if seen[n] != wanted[n]]
-        behind = [n for n in changed if n >= end]
-        before = [n for n in changed if n < begin]
-        if behind:
-            yield Breach(PAST, case, "", behind[-1] + 1 - end, low + behind[0])
-        if before:
-            yield Breach(BEFORE, case, "", begin - before[0], low + before[0])
+        changed = differing(seen, wanted)
+        before, behind = changed[:begin], changed[end:]
+        if 1 in behind:
+            yield Breach(PAST, case, "", behind.rindex(1) + 1, low + end + behind.index(1))
+        if 1 in before:
+            yield Breach(BEFORE, case, "", begin - before.index(1), low + before.index(1))
         yield from self._inside(case, seen[begin:end], wanted[begin:end])
 
     # Within the destination: bytes as they were before are missing, others wrong.
     def _inside(self, case: Case, seen: bytes, wanted: bytes) -> Iterator[Breach]:
         start = case.destination - DESTINATION
-        changed = [n for n in range(len(seen)) if seen[n] != wanted[n]]
-        missing = [n for n in changed if seen[n] == self._destination[start + n]]
-        wrong = [n for n in changed if seen[n] != self._destination[start + n]]
-        for kind, places in ((MISSING, missing), (WRONG, wrong)):
-            if places:
-                text = position(places, case.size)
-                yield Breach(kind, case, text, len(places), case.destination + places[0])
+        changed = differing(seen, wanted)
+        wrong = both(changed, differing(seen, self._destination[start : start + len(seen)]))
+        for kind, marks in ((MISSING, differing(changed, wrong)), (WRONG, wrong)):
+            if 1 in marks:
+                text = position(marks.ljust(case.size, b"\0"))
+                yield Breach(kind, case, text, marks.count(1), case.destination + marks.index(1))
 
     def _result(self, case: Case, result: int) -> Iterator[Breach]:
         returns = self.contract.returns
@@ -266,9 +264,9 @@ class CopyCheck:
         end = case.destination + case.size
         behind = self.emulator.read(end, _AROUND) if end + _AROUND <= DESTINATION_END else b""
         start = end - DESTINATION
-        changed = [n for n in range(len(behind)) if behind[n] != self._destination[start + n]]
-        if changed:
-            yield Breach(PAST, case, "", changed[-1] + 1, end + changed[0])
+        changed = differing(behind, self._destination[start : start + len(behind)])
+        if 1 in changed:
+            yield Breach(PAST, case, "", changed.rindex(1) + 1, end + changed.index(1))
 
     # Linux, include/linux/uaccess.h: what is not in the remainder must have been copied, what is behind be as it was.
     def _remainder(self, case: Case, result: int) -> Iterator[Breach]:
@@ -286,14 +284,26 @@ class CopyCheck:
         start = case.destination - DESTINATION
         length = min(case.size, DESTINATION_END - case.destination)
         seen = self.emulator.read(case.destination, length)
-        wanted = self.expected(case)[:copied] + self._destination[start + copied : start + length]
+        behind = self._destination[start + copied : start + length]
+        # What could not be read a caller of copy_from_user finds zeroed.
+        is_zeroed = case.fault_side == "src" and not any(seen[copied:])
+        wanted = self.expected(case)[:copied] + (bytes(len(behind)) if is_zeroed else behind)
         if seen != wanted:
-            wrong = next(n for n in range(length) if seen[n] != wanted[n])
+            wrong = differing(seen, wanted).index(1)
             text = "more bytes left than were not copied" if wrong >= copied else "bytes said to be copied are not"
             yield Breach(WRONG_REMAINDER, case, text, 0, case.destination + wrong)
         elif not copied and case.fault_at:
             # Linux asks for one byte at least; other kernels do not.
             self.gave_up = self.gave_up or case
+
+    # What a call that seemed right may have changed; if it was more, the next comparison of all tells.
+    def _put_back(self, case: Case) -> None:
+        low = max(case.destination - _AROUND, DESTINATION) - DESTINATION
+        high = case.destination + case.size + _AROUND - DESTINATION
+        self.emulator.write(DESTINATION + low, self._destination[low:high])
+        end = self._string_end(case)
+        if self.contract.is_string and end < SOURCE_END:
+            self.emulator.write(end, self._source[end - SOURCE : end - SOURCE + 1])
 
     def _restore(self) -> None:
         self.emulator.write(DESTINATION, self._destination)
@@ -307,3 +317,7 @@ class CopyCheck:
         if source != self._source:
             return "source"
         return "destination" if destination != self._destination else None
+
+
+def _bound(case: Case) -> int:
+    return _INSTRUCTIONS + _FOR_A_BYTE * case.size

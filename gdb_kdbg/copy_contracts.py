@@ -15,6 +15,8 @@ DESTINATION, END, REMAINDER, LENGTH, NOTHING = "destination", "end", "remainder"
 REGISTERS = (
     "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
 )  # fmt: skip
+# In the place of a register: what the routine neither takes nor returns.
+ABSENT = "none"
 _COPY_ARGUMENTS = MappingProxyType({"dst": "rdi", "src": "rsi", "size": "rdx", "result": "rax"})
 _FILL_ARGUMENTS = MappingProxyType({"dst": "rdi", "value": "rsi", "size": "rdx", "result": "rax"})
 
@@ -33,6 +35,11 @@ class Contract:
     @property
     def is_fill(self) -> bool:
         return "value" in self.arguments
+
+    @property
+    def clears(self) -> bool:
+        """Whether it fills with zeros, without being told a value."""
+        return self.arguments.get("value") == ABSENT
 
 
 CONTRACTS = {
@@ -70,20 +77,26 @@ def contract_of(routine: str, wanted: Optional[str], arguments: Optional[str]) -
         what = f"no contract {safe_text(name)!r}" if name else f"the name {safe_text(routine)!r} tells no contract"
         raise KdbgError(f"{what}: --contract takes one of {', '.join(CONTRACTS)}")
     contract = CONTRACTS[name]
-    return (
-        replace(contract, arguments={**contract.arguments, **_parsed(contract, arguments)}) if arguments else contract
-    )
+    if not arguments:
+        return contract
+    words = _parsed(contract, arguments)
+    returns = NOTHING if words.get("result") == ABSENT else contract.returns
+    return replace(contract, returns=returns, arguments={**contract.arguments, **words})
 
 
 def _parsed(contract: Contract, text: str) -> Mapping[str, str]:
     words = dict(word.partition("=")[::2] for word in text.replace(" ", "").split(","))
+    absent = {"value", *(() if contract.faults else ("result",))}
     for role, register in words.items():
-        if role not in contract.arguments or register not in REGISTERS:
+        if role not in contract.arguments or (
+            register not in REGISTERS and not (register == ABSENT and role in absent)
+        ):
+            some = " and ".join(sorted(absent & set(contract.arguments)))
             raise KdbgError(
                 f"no argument {safe_text(role)!r} in {safe_text(register)!r}: --args takes ROLE=REGISTER with commas "
-                f"between them, the roles {', '.join(contract.arguments)}"
+                f"between them, the roles {', '.join(contract.arguments)}{f'; {some} may be {ABSENT}' if some else ''}"
             )
-    taken = list({**contract.arguments, **words, "result": ""}.values())
+    taken = [register for role, register in {**contract.arguments, **words}.items() if role != "result"]
     if len(set(taken)) < len(taken):
         raise KdbgError(f"two arguments in one register: --args {safe_text(text)}")
     return words

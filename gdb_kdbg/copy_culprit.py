@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Optional
 
 from .blocks import read_available
-from .copy_check import BEFORE, FLAG, PAST, REGISTER, Breach, CopyCheck
+from .copy_check import BEFORE, FLAG, PAST, REGISTER, STATE, USER_ACCESS, Breach, CopyCheck
 from .disassembly import Instruction, decode
 from .emulation import FAULTED, LEFT
 from .target import Memory
@@ -14,13 +14,16 @@ from .units import Address, Size
 _LONGEST_INSTRUCTION = 15
 # Looking back further than this takes too long to be worth it.
 _LOOK_BACK = 20_000
+# Which instructions can have done what only shows at the end.
+_CHANGES = {FLAG: ("std", "popfq"), USER_ACCESS: ("stac", "popfq"), STATE: ("ldmxcsr", "fldcw")}
+_LATE = (REGISTER, *_CHANGES)
 
 
 def culprit(check: CopyCheck, code: Memory, breach: Breach) -> int:
     """Return the address of the instruction, 0 where none of them can be named."""
     if breach.case.fault_side:
         return breach.pc
-    if breach.pc or breach.kind in (REGISTER, FLAG):
+    if breach.pc or breach.kind in _LATE:
         return _executed(check, code, breach) or breach.pc
     return _writer(check, breach)
 
@@ -41,7 +44,7 @@ def _executed(check: CopyCheck, code: Memory, breach: Breach) -> int:
         ending = check.call_once(breach.case)
     if ending in (FAULTED, LEFT):
         return executed[-1] if executed else 0
-    if breach.kind not in (REGISTER, FLAG):
+    if breach.kind not in _LATE:
         return 0
     for pc in executed[: -_LOOK_BACK - 1 : -1]:
         instruction = _instruction(code, pc)
@@ -51,9 +54,9 @@ def _executed(check: CopyCheck, code: Memory, breach: Breach) -> int:
 
 
 def _changed(instruction: Instruction, breach: Breach) -> bool:
-    if breach.kind == FLAG:
-        return instruction.mnemonic == "std"
-    return breach.text.split()[0] in instruction.writes
+    if breach.kind == REGISTER:
+        return breach.text.split()[0] in instruction.writes
+    return instruction.mnemonic in _CHANGES[breach.kind]
 
 
 def _instruction(code: Memory, pc: int) -> Optional[Instruction]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
+from functools import lru_cache
 from typing import Callable, Iterable, Mapping, NamedTuple, Optional, Sequence
 
 from . import copy_cases
-from .copy_cases import DESTINATION_END, SOURCE_END, Case
+from .copy_cases import Case
 from .copy_check import (
-    BEFORE,
-    MISALIGNED,
+    LEAVES,
     NO_RETURN,
     NOT_RUN,
     OVERFLOW,
@@ -17,14 +17,17 @@ from .copy_check import (
     READS_BEFORE,
     READS_PAST,
     SOURCE_WRITTEN,
+    STATE,
     Breach,
     CopyCheck,
 )  # fmt: skip
 from .copy_contracts import Contract
 from .copy_culprit import culprit
 from .copy_report import UNDECIDABLE, CopyReport, Findings
-from .copy_unsettled import reads_thread, unsettled
-from .emulation import DESTINATION, RETURNED, SOURCE, Access, Emulator
+from .copy_trace import hidden, overread
+from .copy_unsettled import is_thread, reads_thread, unsettled
+from .emulation import RETURNED, Emulator
+from .exception_table import Entry
 from .target import Memory
 from .units import Address, Count
 
@@ -32,26 +35,27 @@ from .units import Address, Count
 _ROUND = 2000
 _ENDLESS = 4
 _TELLS = 2.0
-_WRITES_BACK = {PAST: "writes back what is past the end", BEFORE: "writes back what is before the start"}
 
 
 class Routine(NamedTuple):
     """What is exercised: its name, the memory its code is read from, which of it can be code, and names for it.
 
     `place` names an address, `label` an instruction, which it shows too; `is_aligned` tells whether the instruction at
-    an address needs an aligned operand, `is_settled` whether what is at an address is what a running program has there.
+    an address needs an aligned operand, `is_settled` whether what is at an address is what a running program has there,
+    `is_missing` whether an address only stands for code that the file does not have.
     """
 
     name: str
     address: int
     code: Memory
     bases: Mapping[str, int]
-    fixups: Mapping[int, int]
+    fixups: Mapping[int, Entry]
     is_code: Callable[[int], bool]
     place: Callable[[int], str]
     label: Callable[[int], str]
     is_aligned: Callable[[int], bool]
     is_settled: Callable[[int], bool] = lambda address: True
+    is_missing: Callable[[int], bool] = lambda address: False
 
 
 def exercise(
@@ -132,47 +136,20 @@ class _Exercise:
                 return
 
     def _trace_all(self, cases: Sequence[Case]) -> None:
+        known = {breach.kind for breach in self._findings.breaches}
+        is_aligned = lru_cache(maxsize=None)(self._routine.is_aligned)
         with self._emulator.tracing() as accesses:
             for case in cases:
-                if not self._is_given_up(case):
-                    self._findings.add(case, list(self._hidden(case, self._traced(case, accesses))), False)
+                if self._is_given_up(case):
+                    continue
+                accesses.clear()
+                breaches: list[Breach] = []
+                if self._check.call_once(case) == RETURNED:
+                    self._overread = max(self._overread, overread(case, accesses))
+                    breaches += hidden(case, accesses, known, is_aligned)
+                    breaches += (Breach(STATE, case, f"{what} is changed") for what in self._emulator.changed_state())
+                self._findings.add(case, breaches, False)
         self._check.stray()
-
-    def _traced(self, case: Case, accesses: list[Access]) -> Sequence[Access]:
-        accesses.clear()
-        return accesses if self._check.call_once(case) == RETURNED else ()
-
-    # What a comparison of bytes cannot see: writing back what was there, reading too much of a page that is there,
-    # and what faults on a real processor only.
-    def _hidden(self, case: Case, accesses: Sequence[Access]) -> Iterable[Breach]:
-        known = {breach.kind for breach in self._findings.breaches}
-        past = before = None
-        for access in accesses:
-            if DESTINATION <= access.address < DESTINATION_END and access.is_write:
-                beyond = _excess(access, case.destination, case.size)
-                past = access if beyond[0] > 0 else past
-                before = access if beyond[1] > 0 else before
-            elif SOURCE <= access.address < SOURCE_END and not access.is_write:
-                self._overread = max(self._overread, *_excess(access, case.source, case.size))
-        for kind, found, side in ((PAST, past, 0), (BEFORE, before, 1)):
-            if found and kind not in known:
-                amount = _excess(found, case.destination, case.size)[side]
-                place = found.address + (found.size - 1 if kind == PAST else 0)
-                yield Breach(kind, case, _WRITES_BACK[kind], amount, place, found.pc)
-        yield from self._misaligned(case, accesses)
-
-    # A vector of 16 bytes is two accesses of 8.
-    def _misaligned(self, case: Case, accesses: Sequence[Access]) -> Iterable[Breach]:
-        second = None
-        for access in accesses:
-            if (access.pc, access.address) == second:
-                second = None
-                continue
-            second = access.pc, access.address + 8
-            if access.address % 16 and access.size == 8 and self._routine.is_aligned(access.pc):
-                text = f"needs an address aligned to 16 bytes, got {access.address % 16} above one"
-                yield Breach(MISALIGNED, case, text, 0, access.address, access.pc)
-                return
 
     def _first(self, breach: Breach) -> None:
         if not self._has_told:
@@ -201,9 +178,13 @@ class _Exercise:
     # Reasons to doubt all that was found; a single breach that stands needs no other.
     def _doubts(self) -> Iterable[str]:
         places: set[int] = set()
+        missing: dict[str, None] = {}
         has_thread = False
         for breach in self._findings.breaches:
             if breach.kind == NOT_RUN:
+                continue
+            if breach.kind == LEAVES and self._routine.is_missing(breach.place):
+                missing[self._routine.place(breach.place)] = None
                 continue
             some = unsettled(self._check, breach, self._routine.is_settled)
             of_thread = not some and reads_thread(self._check, breach)
@@ -211,10 +192,15 @@ class _Exercise:
                 return
             places.update(some)
             has_thread |= of_thread
+        if missing:
+            yield f"it calls {', '.join(missing)}, which the file does not define: try it in a linked program"
         if has_thread:
             yield "it uses what its thread keeps on the stack, which the emulator does not have"
-        if places:
-            names = sorted({self._routine.place(place) or f"{place:#x}" for place in places})
+        if any(map(is_thread, places)):
+            yield "it uses what its thread or processor keeps behind fs or gs, which only a running target has"
+        known = [place for place in places if not is_thread(place)]
+        if known:
+            names = sorted({self._routine.place(place) or f"{place:#x}" for place in known})
             what = f"what it does depends on data that is set when a program starts: {', '.join(names[:4])}"
             yield f"{what}; the file has only its first value, so try it in a running program"
 
@@ -237,8 +223,3 @@ class _Exercise:
     def _culprit(self, breach: Breach) -> tuple[Optional[int], str]:
         pc = culprit(self._check, self._routine.code, breach)
         return (pc, self._routine.label(pc)) if pc else (None, "")
-
-
-# How far an access goes beyond an area, behind and before it.
-def _excess(access: Access, start: int, size: int) -> tuple[int, int]:
-    return access.address + access.size - start - size, start - access.address

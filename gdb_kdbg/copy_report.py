@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from typing import Callable, Iterable, Optional
 
 from .copy_cases import Case
-from .copy_check import BEFORE, LEAVES, MISSING, NOT_RUN, PAST, REGISTER, WRONG, Breach
+from .copy_check import BEFORE, LEAVES, MISSING, NOT_RUN, PAST, REGISTER, STATE, WRONG, Breach
 from .units import Address, Count, Size
 
 CONFORMS, BREAKS, UNDECIDABLE = "conforms", "breaks", "undecidable"
 # Alignments are told apart within a vector of 16 bytes.
 _VECTOR = 16
-_KEYED_BY_TEXT = (REGISTER, LEAVES, NOT_RUN)
+_KEYED_BY_TEXT = (REGISTER, LEAVES, NOT_RUN, STATE)
+_TEXTS = 4
 _RANGES = 8
 _FIRST = (PAST, BEFORE, WRONG, MISSING)
 
@@ -75,8 +76,13 @@ class Findings:
             destinations.add(case.destination % _VECTOR)
             sources.add(case.source % _VECTOR)
         for breach in breaches:
-            key = breach.kind, breach.text if breach.kind in _KEYED_BY_TEXT else ""
-            self._groups.setdefault(key, _Group()).add(breach, is_aligned)
+            self._groups.setdefault(self._key(breach), _Group()).add(breach, is_aligned)
+
+    # Where control goes after the return address was overwritten is another place each time.
+    def _key(self, breach: Breach) -> tuple[str, str]:
+        key = breach.kind, breach.text if breach.kind in _KEYED_BY_TEXT else ""
+        is_new = key not in self._groups and sum(kind == breach.kind for kind, _ in self._groups) >= _TEXTS
+        return (breach.kind, "") if is_new else key
 
     @property
     def breaches(self) -> list[Breach]:
@@ -129,6 +135,7 @@ class _Group:
         self.destinations: set[int] = set()
         self.sources: set[int] = set()
         self._breaches: list[Breach] = []
+        self._has_others = False
         self._amounts: Counter[tuple[int, int]] = Counter()
 
     def add(self, breach: Breach, is_aligned: bool) -> None:
@@ -140,6 +147,8 @@ class _Group:
             self.sources.add(case.source % _VECTOR)
         if not breach.text or breach.kind in (MISSING, WRONG):
             self._amounts[case.size, breach.amount] += 1
+        if breach.kind in _KEYED_BY_TEXT and self._breaches and breach.text != self.example.text:
+            self._has_others = True
         if not self._breaches or case.size < self.example.case.size:
             self._breaches = [breach]
 
@@ -150,7 +159,7 @@ class _Group:
     def text(self) -> str:
         example, amounts = self.example, set(self._amounts)
         if example.kind not in (PAST, BEFORE, MISSING, WRONG) or not amounts:
-            return example.text
+            return f"{example.text}, and others" if self._has_others else example.text
         if example.kind == PAST and all(size == amount for size, amount in amounts):
             return "wrote 2 x size"
         largest = max(amount for _, amount in amounts)

@@ -48,7 +48,9 @@ def cpp_table(words: Words, address: int, trusted: bool = False) -> CppTable:
     if not words.is_number(top) or not _is_offset(signed(top.word or 0)):
         raise NotATable("the second word before it is no offset-to-top")
     if not type_name and not symbol and not trusted:
-        raise NotATable("the word before it is 0, as without RTTI, and no symbol says that this is a vtable")
+        raise NotATable(
+            "the word before it is 0, as without RTTI, and no symbol says that this is a vtable (--kind c++ trusts you)"
+        )
     end = _end(words, address, info, symbol)
     count = _count(words, address, end, symbol)
     if not count and not symbol:

@@ -7,7 +7,7 @@ the reason. Source: Intel SDM vol. 2, 2.1 and 2.2.1.6, and the pages of Jcc, JMP
 from __future__ import annotations
 
 import struct
-from typing import NamedTuple, Optional, Sequence
+from typing import Iterator, NamedTuple, Optional, Sequence
 
 from .assembly import JUMP, JUMP_SIZE, Assembler, CannotPlace, distance
 from .disassembly import EncodedInstruction, decode_encoded
@@ -26,13 +26,15 @@ SCRATCH = frozenset(("rax", "r10", "r11"))
 class Displaced(NamedTuple):
     """The instructions at a routine's entry that make room for a jump.
 
-    `address` is where the jump goes, behind an `endbr64`; `returns` tells whether control goes on behind them.
+    `address` is where the jump goes, behind an `endbr64`; `returns` tells whether control goes on behind them, and
+    `takes_code` whether instructions of the routine's own are among them that control does not come to from its entry.
     """
 
     address: int
     size: int
     instructions: tuple[EncodedInstruction, ...]
     returns: bool
+    takes_code: bool = False
 
     @property
     def inside(self) -> range:
@@ -48,7 +50,8 @@ def displace(code: bytes, address: int, size: int) -> Displaced:
     """Choose the instructions to displace at the entry of a routine of `size` bytes.
 
     `code` is the routine with some bytes behind it, which count if they are padding. Raises CannotPlace where an
-    instruction cannot be moved, a branch leads into them, or there are too few.
+    instruction cannot be moved, a branch leads into them, or there are too few. Behind a first jump it takes what
+    the routine does not come to: Linux's memcpy has its other variant there, for processors that are patched to it.
     """
     start = address + len(_ENDBR64) * code.startswith(_ENDBR64)
     found: list[EncodedInstruction] = []
@@ -61,16 +64,23 @@ def displace(code: bytes, address: int, size: int) -> Displaced:
         returns = returns and not _is_end(item)
     if not found or found[-1].instruction.end - start < JUMP_SIZE:
         raise CannotPlace(f"the routine at {address:#x} is too short for a jump of {JUMP_SIZE} bytes")
-    displaced = Displaced(start, found[-1].instruction.end - start, tuple(found), returns)
+    takes_code = not returns and _is_code(found, address + size)
+    displaced = Displaced(start, found[-1].instruction.end - start, tuple(found), returns, takes_code)
     _check_branches(displaced, code, address, size)
     return displaced
+
+
+# Behind the first end of control, up to the end of the routine.
+def _is_code(found: Sequence[EncodedInstruction], end: int) -> bool:
+    behind = found[next(n for n, item in enumerate(found) if _is_end(item)) + 1 :]
+    return any(i.instruction.end <= end and not i.instruction.mnemonic.startswith(_PADDING) for i in behind)
 
 
 def _check(item: EncodedInstruction, is_reached: bool, end: int) -> None:
     instruction = item.instruction
     name = instruction.mnemonic
     if not is_reached or instruction.end > end:
-        if not name.startswith(_PADDING):
+        if instruction.end > end and not name.startswith(_PADDING):
             raise CannotPlace(
                 f"the code before {instruction.address:#x} is too short for a jump of {JUMP_SIZE} bytes, "
                 "and what follows is not its own"
@@ -93,11 +103,17 @@ def _check_branches(displaced: Displaced, code: bytes, address: int, size: int) 
     entries = (address, displaced.address)
     for item in decode_encoded(code[:size], address):
         target, instruction = _target_of(item), item.instruction
+        if displaced.takes_code and _goes_anywhere(item):
+            raise CannotPlace(f"{instruction} at {instruction.address:#x} may lead into the bytes to be patched")
         if target in displaced.inside:
             raise CannotPlace(f"{instruction} at {instruction.address:#x} leads into the bytes to be patched")
         # A call of itself is a call; a loop would be counted as many.
         if target in entries and not instruction.is_call:
             raise CannotPlace(f"{instruction} at {instruction.address:#x} leads back to the routine's entry")
+
+
+def _goes_anywhere(item: EncodedInstruction) -> bool:
+    return item.instruction.is_jump and _target_of(item) is None
 
 
 def _target_of(item: EncodedInstruction) -> Optional[int]:
@@ -122,7 +138,7 @@ def moved(displaced: Displaced, to: int) -> bytes:
     Raises CannotPlace where a target is too far from there.
     """
     code = Assembler(to)
-    for item in displaced.instructions:
+    for item in _reached(displaced):
         target = _target_of(item)
         if target is not None and _branch(item) is not None:
             _emit_branch(code, item, target)
@@ -133,6 +149,13 @@ def moved(displaced: Displaced, to: int) -> bytes:
     if displaced.returns:
         code.jump(displaced.end)
     return code.finish()
+
+
+def _reached(displaced: Displaced) -> Iterator[EncodedInstruction]:
+    for item in displaced.instructions:
+        yield item
+        if _is_end(item):
+            return
 
 
 def moved_size(displaced: Displaced) -> int:

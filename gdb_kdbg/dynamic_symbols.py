@@ -6,15 +6,15 @@ import sys
 from array import array
 from functools import cached_property
 from types import MappingProxyType
-from typing import Mapping, NamedTuple, Sequence
+from typing import Collection, Mapping, NamedTuple, Sequence
 
 from .errors import BadFile
-from .symbol_columns import KINDS, SHN_ABS, RawSymbols, entries_of, entry_at, entry_count
+from .symbol_columns import KINDS, SHN_ABS, RawSymbols, entries_of, entry_count, entry_reader
 from .symbol_versions import HIDDEN, INDEX
 from .units import LinkAddress, Size, decoded
 
 _SHN_UNDEF = 0
-_WEAK, _LOCAL = 2, 0
+_LOCAL, _WEAK, _UNIQUE = 0, 2, 10
 # Names may share the tails of strings, so that a small hostile table could unfold to gigabytes.
 _NAME_LIMIT = 1 << 14
 _NAMES_LIMIT = 4 << 20
@@ -26,7 +26,8 @@ class DynamicSymbol(NamedTuple):
     """An entry of the dynamic symbol table; `kind` is NOTYPE, OBJECT, FUNC, IFUNC, TLS, or empty for others.
 
     `version` is empty without one; a definition that is not `is_default` is only for who asks for its version. The
-    address of an absolute symbol is a number that no load bias moves.
+    address of an absolute symbol is a number that no load bias moves. A process has one definition of a name that
+    `is_unique`, whoever came first.
     """
 
     name: str
@@ -39,6 +40,7 @@ class DynamicSymbol(NamedTuple):
     is_absolute: bool = False
     version: str = ""
     is_default: bool = True
+    is_unique: bool = False
 
 
 NO_SYMBOL = DynamicSymbol("", LinkAddress(0), Size(0), "", False, False, False)
@@ -51,6 +53,7 @@ class DynamicSymbols:
         """Take the table and the names of the versions by index; raise BadFile."""
         self._strings, self._versions = raw.strings, versions
         self._raw = raw
+        self._entry = entry_reader(raw)
         self._count = entry_count(raw)
         self._marks = _version_marks(raw, self._count)
         self._made: dict[int, DynamicSymbol] = {}
@@ -67,11 +70,20 @@ class DynamicSymbols:
             self._made[index] = self._symbol(index) if 0 < index < self._count else NO_SYMBOL
         return self._made[index]
 
-    def definitions(self, name: str) -> Sequence[DynamicSymbol]:
-        """Return what the file offers under a name: each version, and the PLT entry that stands for a function."""
-        key = name.encode("utf-8", "surrogateescape")
-        # Most files do not have most names.
-        return [self[index] for index in self._indices(key)] if key in self._first else ()
+    @property
+    def offered(self) -> Collection[bytes]:
+        """The names that the file offers anything under."""
+        return self._first
+
+    def definitions(self, key: bytes) -> Sequence[DynamicSymbol]:
+        """Return what the file offers under a name: each version, and the PLT entry that stands for a function.
+
+        The name is as in the file, so that one that many files are asked for is encoded once.
+        """
+        first = self._first.get(key)
+        if first is None:
+            return ()
+        return [self[index] for index in self._indices(key)] if key in self._others else (self[first],)
 
     def names_at(self, link_address: int) -> Sequence[str]:
         """Return the names that the file offers for one address."""
@@ -82,7 +94,7 @@ class DynamicSymbols:
         found: dict[int, list[int]] = {}
         for name in self._first:
             for index in self._indices(name):
-                _, info, section, value, _ = entry_at(self._raw, index)
+                _, info, section, value, _ = self._entry(index)
                 if section != _SHN_UNDEF and KINDS.get(info & 15) != "TLS":
                     found.setdefault(value, []).append(index)
         return found
@@ -108,7 +120,7 @@ class DynamicSymbols:
         return self._first[name], *self._others.get(name, ())
 
     def _symbol(self, index: int) -> DynamicSymbol:
-        name, info, section, value, size = entry_at(self._raw, index)
+        name, info, section, value, size = self._entry(index)
         binding, strings, mark = info >> 4, self._strings, self._marks[index]
         end = strings.find(b"\0", name, name + _NAME_LIMIT)
         return DynamicSymbol(
@@ -122,6 +134,7 @@ class DynamicSymbols:
             section == SHN_ABS,
             self._versions.get(mark & INDEX, ""),
             not mark & HIDDEN,
+            binding == _UNIQUE,
         )
 
 

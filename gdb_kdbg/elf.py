@@ -208,7 +208,8 @@ class ElfFile:
     def _check_magic(self) -> None:
         magic = self._content.read(0, min(4, self._content.size))
         if magic != b"\x7fELF":
-            raise BadFile(f"{safe_text(self.path, 200)} is {'not an ELF file' if magic else 'empty'}")
+            archive = "an archive: take the member out that is meant (ar x)" if magic == b"!<ar" else "not an ELF file"
+            raise BadFile(f"{safe_text(self.path, 200)} is {archive if magic else 'empty'}")
 
     @cached_property
     def _sections_by_name(self) -> dict[str, Section]:

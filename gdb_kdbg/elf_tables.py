@@ -18,7 +18,7 @@ from typing import Any, Iterator, NamedTuple, Optional
 from .errors import BadFile, KdbgError
 from .units import LinkAddress, Size, safe_text
 
-SHF_ALLOC, SHF_TLS, SHF_COMPRESSED = 0x2, 0x400, 0x800
+SHF_ALLOC, SHF_EXECINSTR, SHF_TLS, SHF_COMPRESSED = 0x2, 0x4, 0x400, 0x800
 PF_X, PF_W, PF_R = 1, 2, 4
 
 # gABI "Program Header" and "Sections", with the GNU additions of the Linux Standard Base.

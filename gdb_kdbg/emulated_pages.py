@@ -74,7 +74,16 @@ class TargetPages:
         whole = self._piece(page, PAGE)
         if whole is not None or self._piece(address, 1) is None:
             return whole
-        return b"".join(self._piece(place, _PIECE) or bytes(_PIECE) for place in range(page, page + PAGE, _PIECE))
+        return b"".join(self._readable(place, _PIECE) for place in range(page, page + PAGE, _PIECE))
+
+    # Bytes that cannot be read are zeros; one by one only where the file ends within a piece.
+    def _readable(self, place: int, size: int) -> bytes:
+        whole = self._piece(place, size)
+        if whole is not None:
+            return whole
+        if size == 1 or not any(self._piece(end, 1) for end in (place, place + size - 1)):
+            return bytes(size)
+        return self._readable(place, size // 2) + self._readable(place + size // 2, size // 2)
 
     def _piece(self, address: int, size: int) -> Optional[bytes]:
         try:

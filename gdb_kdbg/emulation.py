@@ -25,7 +25,7 @@ from .vector_machine import Stopped
 # Far from where programs and kernels live, in the lower half, where a kernel expects the user.
 ARENA = 0x6B64_0000_0000
 ARENA_END = ARENA + 0x1000_0000
-STACK, STACK_SIZE = ARENA + 0x20_0000, 0x1_0000
+STACK, STACK_SIZE = ARENA + 0x20_0000, 0x10_0000
 THREAD, THREAD_SIZE = ARENA + 0x100_0000, 0x800_0000
 RETURN = ARENA + 0x40_0000
 AREA_SIZE = 0x3_0000
@@ -47,11 +47,18 @@ GENERAL = (
 # What the registers hold that are no arguments: values that would show if they were used as such.
 NOISE_OF = {name: 0x5EED_0000_0000_BAD0 | number << 40 for number, name in enumerate(GENERAL, 1)}
 _RETURN_BYTES = RETURN.to_bytes(8, "little")
-DIRECTION_FLAG = 0x400
+DIRECTION_FLAG, ALIGNMENT_FLAG = 0x400, 0x4_0000
 _GS_FS = {"fs_base": "FS_BASE", "gs_base": "GS_BASE"}
-_STAC_CLAC = (b"\x0f\x01\xcb", b"\x0f\x01\xca")
-_XTEST = b"\x0f\x01\xd6"
+_STAC, _CLAC, _XTEST = b"\x0f\x01\xcb", b"\x0f\x01\xca", b"\x0f\x01\xd6"
 _ZERO_FLAG = 0x40
+# Permission for user pages, which are all permitted here; and "no transaction is running": flags to clear and to set.
+_CHANGES = {_STAC: (0, ALIGNMENT_FLAG), _CLAC: (ALIGNMENT_FLAG, 0), _XTEST: (0, _ZERO_FLAG)}
+# As a program starts, and the bits that belong to the caller: of MXCSR all but the sticky ones of exceptions.
+_STATE = {
+    "mxcsr": ("MXCSR", 0x1F80, 0xFFC0),
+    "fpcw": ("the x87 control word", 0x37F, 0xFFFF),
+    "fptag": ("the x87 stack", 0xFFFF, 0xFFFF),
+}
 _EXCEPTIONS = {0: "divide error", 13: "general protection fault", 14: "page fault", 16: "floating-point error"}
 
 
@@ -67,12 +74,13 @@ class Exit:
 
 
 class Access(NamedTuple):
-    """One access to memory in a traced run."""
+    """One access to memory in a traced run; `stack` is the stack pointer at that moment."""
 
     pc: int
     address: int
     size: int
     is_write: bool
+    stack: int
 
 
 class Emulator:
@@ -87,6 +95,7 @@ class Emulator:
         """
         self._unicorn, self._x86 = _library()
         self._ending: Optional[Exit] = None
+        self._failure: Optional[BaseException] = None
         self._is_counting = False
         self._numbers: dict[str, int] = {}
         self._skipped: dict[int, bytes] = {}
@@ -138,7 +147,7 @@ class Emulator:
 
     def go_on(self, pc: int, limit: int = 0) -> Exit:
         """Run from an address until the routine returns or something ends it."""
-        self._ending = None
+        self._ending = self._failure = None
         self._checked.check(pc)
         if limit and not self._is_counting:
             # What is translated already does not count.
@@ -148,6 +157,8 @@ class Emulator:
         try:
             self._run(pc, limit)
         except self._unicorn.UcError as error:
+            if self._failure is not None:
+                raise self._failure from None
             if self._ending is None:
                 return Exit(LEFT, self._pc(), detail=str(error))
             # Only now the processor tells which instruction of its block it was.
@@ -178,6 +189,11 @@ class Emulator:
             return Exit(ENDLESS, self._pc(), detail="time" if late else "instructions")
         return Exit(RETURNED, Address(RETURN))
 
+    def changed_state(self) -> Sequence[str]:
+        """Name what of the floating-point state is not as it was before the call: all of it belongs to the caller."""
+        after = self.registers(tuple(_STATE))
+        return [what for name, (what, before, mask) in _STATE.items() if (after[name] ^ before) & mask]
+
     @contextlib.contextmanager
     def tracing(self) -> Iterator[list[Access]]:
         """List the accesses of the runs within, in order, until the list is cleared."""
@@ -186,7 +202,7 @@ class Emulator:
         hook = self._uc.hook_add(kinds, self._on_access, accesses)
         # What is translated already does not tell of its reads.
         self._uc.ctl_flush_tb()
-        self._vectors.watch(lambda *access: accesses.append(Access(*access)))
+        self._vectors.watch(lambda *access: accesses.append(Access._make((*access, self.register("rsp")))))
         try:
             yield accesses
         finally:
@@ -212,14 +228,15 @@ class Emulator:
         hooks = self._unicorn
         protected = hooks.UC_HOOK_MEM_READ_PROT | hooks.UC_HOOK_MEM_WRITE_PROT | hooks.UC_HOOK_MEM_FETCH_PROT
         unmapped = hooks.UC_HOOK_MEM_READ_UNMAPPED | hooks.UC_HOOK_MEM_WRITE_UNMAPPED
-        self._uc.hook_add(unmapped | hooks.UC_HOOK_MEM_FETCH_UNMAPPED | protected, self._on_fault)
-        self._uc.hook_add(hooks.UC_HOOK_INSN_INVALID, self._on_invalid)
+        self._uc.hook_add(unmapped | hooks.UC_HOOK_MEM_FETCH_UNMAPPED | protected, self._remembering(self._on_fault))
+        self._uc.hook_add(hooks.UC_HOOK_INSN_INVALID, self._remembering(self._on_invalid))
         self._uc.hook_add(hooks.UC_HOOK_INTR, self._on_interrupt)
         self._uc.hook_add(hooks.UC_HOOK_EDGE_GENERATED, self._on_edge)
         for name in _GS_FS:
             # Without thread-local storage of its own a routine gets an empty one; the guard of a frame is 0 then.
             self.set_register(name, bases.get(name) or THREAD + THREAD_SIZE // 2)
-        for name, value in {**NOISE_OF, "rsp": STACK_TOP, "eflags": 2}.items():
+        state = {name: before for name, (_, before, _) in _STATE.items()}
+        for name, value in {**NOISE_OF, **state, "rsp": STACK_TOP, "eflags": 2}.items():
             self.set_register(name, value)
 
     def _number(self, name: str) -> int:
@@ -231,8 +248,19 @@ class Emulator:
         return Address(self.register("rip"))
 
     def _on_access(self, uc: Any, kind: int, address: int, size: int, value: int, accesses: list[Access]) -> None:
-        pc = self.register("rip")
-        accesses.append(Access(pc, virtual(address), size, kind == self._unicorn.UC_MEM_WRITE))
+        pc, stack = self.register("rip"), self.register("rsp")
+        accesses.append(Access(pc, virtual(address), size, kind == self._unicorn.UC_MEM_WRITE, stack))
+
+    # Unicorn forgets what a hook raises (Ctrl-C, a stub that is gone) where it has an error of its own to raise.
+    def _remembering(self, hook: Callable[..., bool]) -> Callable[..., bool]:
+        def remembering(*arguments: Any) -> bool:
+            try:
+                return hook(*arguments)
+            except BaseException as error:
+                self._failure = error
+                raise
+
+        return remembering
 
     def _on_fault(self, uc: Any, kind: int, address: int, size: int, value: int, data: object) -> bool:
         address = virtual(address)
@@ -251,11 +279,10 @@ class Emulator:
     def _on_invalid(self, uc: Any, data: object) -> bool:
         pc = self._pc()
         code = self._skipped.get(pc) or self._pages.bytes_at(pc, 3)
-        if code in _STAC_CLAC or code == _XTEST:
+        if code in _CHANGES:
             self._skipped[pc] = code
-            # Permission for user pages, which are all permitted here; and "no transaction is running".
-            if code == _XTEST:
-                self.set_register("eflags", self.register("eflags") | _ZERO_FLAG)
+            clear, change = _CHANGES[code]
+            self.set_register("eflags", self.register("eflags") & ~clear | change)
             self.set_register("rip", pc + 3)
             return True
         decoded = decode(self._pages.bytes_at(pc, _LONGEST_INSTRUCTION), pc, 1)

@@ -21,19 +21,30 @@ _HANDLER_ENTRY = struct.Struct("<iii")
 _RELATIVE_ENTRIES = (struct.Struct("<iiI"), struct.Struct("<ii"))
 # A Linux kernel has some thousands of entries.
 _LIMIT = 4 << 20
-# Types that do nothing but go on at the fixup: EX_TYPE_DEFAULT, EX_TYPE_UACCESS, and the former for machine checks.
-_PLAIN_TYPES = frozenset((1, 3, 14))
+# arch/x86/include/asm/extable_fixup_types.h, since 5.15: a type, a register, flags and a signed number, 8 + 4 + 4 + 16
+# bits. No kernel has as many types yet.
+_TYPES = 32
+_REGISTERS = (
+    "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
+)  # fmt: skip
+_CLEARED = ("rax", "rdx")
+DEFAULT, FAULT, UACCESS, COPY, DEFAULT_MACHINE_CHECK, FAULT_MACHINE_CHECK, POP, SET, COPY_LENGTH = (
+    1, 2, 3, 4, 14, 15, 16, 17, 19,
+)  # fmt: skip
 
 
 class Entry(NamedTuple):
-    """What happens when an instruction faults: execution goes on at `fixup`.
+    """What happens when an instruction faults: execution goes on at `fixup`, after what the handler of `kind` does.
 
-    `is_plain` is false where the kernel's handler changes registers besides, or where an entry does not tell whether.
+    `register` and `number` are what it does it with, `cleared` names registers that are set to 0.
     """
 
     instruction: int
     fixup: int
-    is_plain: bool = True
+    kind: int = DEFAULT
+    register: str = "rax"
+    number: int = 0
+    cleared: tuple[str, ...] = ()
 
 
 def fixups(
@@ -41,24 +52,15 @@ def fixups(
     linux: Optional[Range],
     kit: Optional[Range],
     is_code: Callable[[int], bool],
-) -> Mapping[int, int]:
-    """Return the fixup of each instruction that may fault, from both kinds of tables.
+) -> Mapping[int, Entry]:
+    """Return the entry of each instruction that may fault, from both kinds of tables.
 
     `is_code` tells which addresses can hold instructions: it decides between the layouts of `__ex_table`, and entries
     it refuses are left out. Raises MemoryFault where a table cannot be read, KdbgError for one of implausible size.
     """
-    return {entry.instruction: entry.fixup for entry in entries(memory, linux, kit, is_code)}
-
-
-def entries(
-    memory: Memory,
-    linux: Optional[Range],
-    kit: Optional[Range],
-    is_code: Callable[[int], bool],
-) -> tuple[Entry, ...]:
-    """Return the plausible entries of both kinds of tables; arguments and errors as for `fixups`."""
     found = _plausible(_kit_entries(_read(memory, kit)), is_code) if kit else ()
-    return found + (_linux_entries(_read(memory, linux), linux.start, is_code) if linux else ())
+    found += _linux_entries(_read(memory, linux), linux.start, is_code) if linux else ()
+    return {entry.instruction: entry for entry in found}
 
 
 def _read(memory: Memory, table: Range) -> bytes:
@@ -85,10 +87,19 @@ def _has_third_field(data: bytes, start: int, is_code: Callable[[int], bool]) ->
 
 
 def _relative_entries(data: bytes, start: int, layout: struct.Struct) -> Iterator[Entry]:
-    for index, (instruction, fixup, *kind) in enumerate(_rows(layout, data)):
+    rows = list(_rows(layout, data))
+    # Until 5.15 the third field is the distance to a handler, of which none that a copy uses does more than go on.
+    is_typed = all(0 < third & 0xFF < _TYPES for _, _, *thirds in rows for third in thirds)
+    for index, (instruction, fixup, *kind) in enumerate(rows):
         place = start + index * layout.size
-        is_plain = not kind or kind[0] in _PLAIN_TYPES
-        yield Entry(place + instruction & ADDRESS_MASK, place + 4 + fixup & ADDRESS_MASK, is_plain)
+        entry = Entry(place + instruction & ADDRESS_MASK, place + 4 + fixup & ADDRESS_MASK)
+        yield _typed(entry, kind[0]) if kind and is_typed else entry
+
+
+def _typed(entry: Entry, data: int) -> Entry:
+    number = (data >> 16) - ((data >> 31) << 16)
+    cleared = tuple(name for bit, name in enumerate(_CLEARED) if data >> 12 + bit & 1)
+    return entry._replace(kind=data & 0xFF, register=_REGISTERS[data >> 8 & 15], number=number, cleared=cleared)
 
 
 def _kit_entries(data: bytes) -> Iterator[Entry]:

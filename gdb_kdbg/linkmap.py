@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from typing import Iterator, Mapping, NamedTuple, Optional, Sequence
 
+from .blocks import read_available
 from .elf import ElfFile
 from .errors import BadFile, KdbgError, MemoryFault
 from .target import Memory, Target
@@ -50,7 +51,7 @@ def loaded_objects(target: Target, program_file: Optional[ElfFile] = None) -> Se
     the memory says nothing. `program_file` is of use where the dynamic linker itself was run, `ld.so PROGRAM`.
     """
     auxiliary = target.auxiliary_vector()
-    pages = _Pages(target)
+    pages = Pages(target)
     program = _program(pages, auxiliary)
     if program is None:
         return ()
@@ -58,11 +59,19 @@ def loaded_objects(target: Target, program_file: Optional[ElfFile] = None) -> Se
     dynamic = program.dynamic[0] + program.bias if program.dynamic[0] else 0
     main = LoadedObject(name, program.bias, dynamic & ADDRESS_MASK, auxiliary.get(AT_ENTRY, 0))
     debug = _debug_address(pages, program) or _own_debug_address(program_file, program.bias)
-    listed = list(_listed(pages, debug))
+    listed = [loaded for _, loaded in _listed(pages, debug)]
     # The head of the list is the program; ld.so may have it under a name of its own.
     others = [other for other in listed if other.dynamic_address != main.dynamic_address]
     others = [other for other in others if other.load_bias != auxiliary.get(AT_SYSINFO_EHDR)]
     return main, *(others or _interpreter(pages, program, auxiliary))
+
+
+def link_maps(target: Target, pages: Pages, program_file: Optional[ElfFile] = None) -> Mapping[int, LoadedObject]:
+    """Return the dynamic linker's lists, one behind the other, by the addresses of their nodes; empty before them."""
+    program = _program(pages, target.auxiliary_vector())
+    if program is None:
+        return {}
+    return dict(_listed(pages, _debug_address(pages, program) or _own_debug_address(program_file, program.bias)))
 
 
 def runs_programs(elf: ElfFile) -> bool:
@@ -86,27 +95,41 @@ def mismatch(memory: Memory, elf: ElfFile, loaded: LoadedObject) -> Optional[str
             return f"{name} is not the file that was loaded: memory has its {what} at {there:#x}"
     if loaded.entry or loaded.dynamic_address or header_agrees(memory, elf, loaded.load_bias) is not False:
         return None
-    return f"{name} is not the file that was loaded: memory has another header at {loaded.load_bias:#x}"
+    what = f"memory has another header at {loaded.load_bias:#x}"
+    return f"{name} is not the file that was loaded: {what} (built or installed anew since? give the one that ran)"
 
 
 def header_agrees(memory: Memory, elf: ElfFile, load_bias: int) -> Optional[bool]:
-    """Tell whether memory shows an ELF file at a load bias: by its file header, which is mapped with its first segment.
+    """Tell whether memory shows an ELF file at a load bias: its file header, which is mapped with its first segment,
+    and where they are mapped too, the addresses in its program headers and its notes (the build id is one).
 
     None where memory cannot be read, and for files whose header is not mapped. One read.
     """
     first = next((s for s in elf.loaded if s.offset == 0 and s.file_size >= _FILE_HEADER), None)
     if first is None:
         return None
+    place = Address(first.address + load_bias & ADDRESS_MASK)
     try:
-        mapped = memory.read_memory(Address(first.address + load_bias & ADDRESS_MASK), Size(_FILE_HEADER))
-        header = elf.read_file(0, _FILE_HEADER)
+        header = elf.read_file(0, min(first.file_size, _PAGE))
     except (MemoryFault, BadFile):
         return None
-    # Stripping moves the section headers: e_shoff is at 40, what counts them from 58 on.
-    return (mapped[:40], mapped[48:58]) == (header[:40], header[48:58])
+    mapped = read_available(memory, place, Size(len(header)))
+    if len(mapped) < _FILE_HEADER:
+        return None
+    return all(mapped[part] == header[part] for part in _identity(elf, header) if part.stop <= len(mapped))
 
 
-def _program(pages: _Pages, auxiliary: Mapping[int, int]) -> Optional[_Program]:
+# What stripping leaves alone: it moves the section headers, of which e_shoff tells at 40 and the counts from 58 on.
+def _identity(elf: ElfFile, header: bytes) -> Iterator[slice]:
+    yield from (slice(0, 40), slice(48, 58))
+    (start,), (count,) = struct.unpack_from("<Q", header, 32), struct.unpack_from("<H", header, 56)
+    for entry in range(start, min(start + count * _PROGRAM_HEADER, len(header)), _PROGRAM_HEADER):
+        if header[entry] in (_PT_LOAD, _PT_DYNAMIC):
+            yield from (slice(entry + 16, entry + 24), slice(entry + 40, entry + 48))
+    yield from (slice(s.offset, s.offset + s.file_size) for s in elf.segments if s.type == "NOTE")
+
+
+def _program(pages: Pages, auxiliary: Mapping[int, int]) -> Optional[_Program]:
     start, count = auxiliary.get(AT_PHDR, 0), auxiliary.get(AT_PHNUM, 0)
     if not start or not 0 < count <= _SEGMENTS or auxiliary.get(AT_PHENT) != _PROGRAM_HEADER:
         return None
@@ -124,9 +147,7 @@ def _program(pages: _Pages, auxiliary: Mapping[int, int]) -> Optional[_Program]:
 
 
 # By PT_PHDR; a static program of GNU ld has none, but its file header in front of the program headers.
-def _program_bias(
-    pages: _Pages, auxiliary: Mapping[int, int], segments: Mapping[int, tuple[int, int]]
-) -> Optional[int]:
+def _program_bias(pages: Pages, auxiliary: Mapping[int, int], segments: Mapping[int, tuple[int, int]]) -> Optional[int]:
     start = auxiliary[AT_PHDR]
     if _PT_PHDR in segments:
         return start - segments[_PT_PHDR][0]
@@ -139,7 +160,7 @@ def _program_bias(
     return bias if is_consistent else None
 
 
-def _debug_address(pages: _Pages, program: _Program) -> int:
+def _debug_address(pages: Pages, program: _Program) -> int:
     address, size = program.dynamic
     data = pages.read(address + program.bias, min(size, _DYNAMIC_SIZE) & ~15) if size else None
     for tag, value in struct.iter_unpack("<QQ", data or b""):
@@ -153,13 +174,13 @@ def _debug_address(pages: _Pages, program: _Program) -> int:
 # The list of glibc's dynamic linker lies in its own data, under the name that debuggers expect.
 def _own_debug_address(elf: Optional[ElfFile], bias: int) -> int:
     try:
-        found = elf.dynamic_symbols().definitions("_r_debug") if elf else ()
+        found = elf.dynamic_symbols().definitions(b"_r_debug") if elf else ()
     except KdbgError:
         return 0
     return found[0].address + bias if found else 0
 
 
-def _listed(pages: _Pages, debug_address: int) -> Iterator[LoadedObject]:
+def _listed(pages: Pages, debug_address: int) -> Iterator[tuple[int, LoadedObject]]:
     seen: set[int] = set()
     for _ in range(_NAMESPACES):  # Each namespace of dlmopen has a list of its own, from version 2 on.
         data = pages.read(debug_address, 40) if debug_address else None
@@ -173,19 +194,19 @@ def _listed(pages: _Pages, debug_address: int) -> Iterator[LoadedObject]:
         debug_address = int.from_bytes(following or b"", "little")
 
 
-def _list_of(pages: _Pages, node: int, seen: set[int]) -> Iterator[LoadedObject]:
+def _list_of(pages: Pages, node: int, seen: set[int]) -> Iterator[tuple[int, LoadedObject]]:
     while node and node not in seen and len(seen) < _OBJECTS:
         seen.add(node)
         data = pages.read(node, 32)
         if data is None:
             return
-        bias, name, dynamic, node = struct.unpack("<QQQQ", data)
+        place, (bias, name, dynamic, node) = node, struct.unpack("<QQQQ", data)
         # A bias in the upper half is a file that lies below where it was linked to.
         signed = bias - (1 << 64) if bias >= KERNEL_HALF else bias
-        yield LoadedObject(pages.text(name), signed, dynamic)
+        yield place, LoadedObject(pages.text(name), signed, dynamic)
 
 
-def _interpreter(pages: _Pages, program: _Program, auxiliary: Mapping[int, int]) -> Sequence[LoadedObject]:
+def _interpreter(pages: Pages, program: _Program, auxiliary: Mapping[int, int]) -> Sequence[LoadedObject]:
     address, size = program.interpreter
     base = auxiliary.get(AT_BASE, 0)
     name = pages.text(address + program.bias) if size and base else ""
@@ -193,8 +214,8 @@ def _interpreter(pages: _Pages, program: _Program, auxiliary: Mapping[int, int])
     return (LoadedObject(name, base),) if name else ()
 
 
-class _Pages:
-    """Memory by the page: the nodes of the list and their names lie side by side, and over a stub a packet is dear."""
+class Pages:
+    """Memory by the page: nodes of the list and their names lie side by side, and over a stub a packet is dear."""
 
     def __init__(self, memory: Memory) -> None:
         self._memory = memory

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Iterator, NamedTuple, Optional, Sequence
 
 from .elf import ElfFile, guarded
-from .elf_tables import SHF_ALLOC, Section, text_at, unpack_all
+from .elf_tables import SHF_ALLOC, SHF_EXECINSTR, Section, text_at, unpack_all
 from .errors import BadFile, MemoryFault
 from .object_relocations import Places, apply_relocation
 from .ranges import Range
@@ -26,7 +26,7 @@ _PROBLEMS = 20
 _UNDEFINED_STEP = 16
 # Distances between any two addresses must fit into 31 bits, those of undefined symbols included.
 _IMAGE_LIMIT = 1 << 28
-_SHF_WRITE, _SHF_EXECUTABLE = 0x1, 0x4
+_SHF_WRITE = 0x1
 _SHN_UNDEF, _SHN_COMMON, _SHN_XINDEX = 0, 0xFFF2, 0xFFFF
 _SECTION_SYMBOL, _THREAD_LOCAL, _WEAK = 3, 6, 2
 # Between functions stand bytes that stop a program that runs into them.
@@ -269,7 +269,7 @@ class ObjectImage:
 
 # Code, constants, data: what a linker keeps in segments of their own.
 def _kind(section: Section) -> int:
-    return 0 if section.flags & _SHF_EXECUTABLE else 2 if section.flags & _SHF_WRITE else 1
+    return 0 if section.flags & SHF_EXECINSTR else 2 if section.flags & _SHF_WRITE else 1
 
 
 def _aligned(position: int, alignment: int) -> int:

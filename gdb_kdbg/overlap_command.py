@@ -13,6 +13,8 @@ from .session import Session
 STOP, LOG, COUNT = "stop", "log", "count"
 REPORT = "report"
 DEFAULT_ROUTINE = "memcpy"
+# Well-known ones that find something else in the registers of destination, source and size.
+_OTHERS = frozenset(("strcpy", "stpcpy", "strcat", "strncat", "memset", "memcmp", "bcopy", "bzero", "memccpy"))
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,12 @@ def overlap(
         if words:
             raise KdbgError("--off removes all probes: it takes no routine")
         return session.overlaps().remove()
-    if list(words) == [REPORT]:
+    if REPORT in words:
+        if len(words) > 1:
+            raise KdbgError("report is of all routines: it takes no other word")
         return session.overlaps().report()
+    for word in _OTHERS.intersection(words):
+        raise KdbgError(f"{word} does not take destination, source and size: its calls cannot be judged")
     return session.overlaps().arm(list(dict.fromkeys(words)) or [DEFAULT_ROUTINE], mode, exact)
 
 

@@ -13,6 +13,7 @@ from .blocks import read_available, read_words_at
 from .elf import ElfFile
 from .errors import KdbgError, NotSupported, SymbolNotFound
 from .function_starts import function_at
+from .plt_entries import plt_entry
 from .relocations import LAZY, UNRELOCATED, Judge
 from .scope import Scope, base_name
 from .slots import IRELATIVE, JUMP_SLOT, SYMBOL, PlannedSlot, planned_slots
@@ -37,12 +38,16 @@ Resolve = Callable[[int], int]
 
 
 class EntryPlan(NamedTuple):
-    """A routine whose entry is patched: `code` holds its `size` bytes and what may be padding behind it."""
+    """A routine whose entry is patched: `code` holds its `size` bytes and what may be padding behind it.
+
+    `is_whole` tells that no part of it is known to lie elsewhere, as compilers place what is rarely executed.
+    """
 
     name: str
     address: int
     size: int
     code: bytes
+    is_whole: bool = True
 
 
 class SlotPlan(NamedTuple):
@@ -116,23 +121,31 @@ class Planner:
                     "it. Name an address (kdbg overlap 0xADDRESS), or load a file with its symbols (file VMLINUX)"
                 )
 
-    # A function of a library is patched where it is; one with several variants is not in one place.
+    # A function of a library is patched where it is; one with several variants is not in one place. Versions that are
+    # not the default are only for programs that were linked long ago.
     def _in_libraries(self, name: str) -> Optional[int]:
-        first = next((d for d in self.scope.definitions(name) if d.symbol.is_defined), None)
+        defined = [d for d in self.scope.definitions(name) if d.symbol.is_defined]
+        first = next((d for d in defined if d.symbol.is_default), defined[0] if defined else None)
         return first.address if first is not None and first.symbol.kind == "FUNC" else None
 
     def _own(self, text: str) -> Optional[int]:
         if any(elf.symbol_table().by_name(text) for _, elf in self.scope.files):
             symbol = self.scope.symbols.symbol(text)
-            is_chosen = any(
-                found.kind == "IFUNC" for _, elf in self.scope.files if (found := elf.symbol_table().by_name(text))
-            )
-            return None if is_chosen or symbol is None else symbol.address
+            kinds = [found.kind for _, elf in self.scope.files if (found := elf.symbol_table().by_name(text))]
+            kinds += [definition.symbol.kind for definition in self.scope.definitions(text)]
+            return None if "IFUNC" in kinds or symbol is None else symbol.address
         try:
-            return self._evaluate(text)
+            address = self._evaluate(text)
+            return None if self._is_plt_entry_of(text, address) else address
         except KdbgError as error:
             names = ", ".join(map(safe_text, self.scope.symbols.suggest(text)))
             raise SymbolNotFound(f"{error}{f'; there are {names}' if names else ''}") from None
+
+    # What a debugger finds under the name while the library is not loaded.
+    def _is_plt_entry_of(self, name: str, address: int) -> bool:
+        holders = self.scope.symbols.holders(address)
+        entries = (plt_entry(elf, address - objfile.load_bias) for objfile, elf in holders)
+        return any(entry is not None and entry.slot.symbol.name == name for entry in entries)
 
     def _entry(self, text: str, address: int, exact: bool) -> Plan:
         for objfile, elf in self.scope.symbols.holders(address):
@@ -160,7 +173,8 @@ class Planner:
         code = read_available(self._target, Address(address), Size(room))
         if any(link < s.address < link + 5 for s in self._labels(elf, link)):
             raise CannotPlace(f"there is a symbol in the first bytes of {text} at {address:#x}")
-        return EntryPlan(text, address, size, code)
+        is_whole = symbol is not None and not any(table.by_name(f"{s.name}.cold") for s in table.starting_at(link))
+        return EntryPlan(text, address, size, code, is_whole)
 
     @staticmethod
     def _labels(elf: ElfFile, link: int) -> Sequence[ElfSymbol]:

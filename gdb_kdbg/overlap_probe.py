@@ -124,6 +124,10 @@ def install(
 
 def _displaced(entry: EntryPlan) -> Displaced:
     found = displace(entry.code, entry.address, entry.size)
+    if found.takes_code and not entry.is_whole:
+        raise CannotPlace(
+            f"{entry.name} at {entry.address:#x} may be entered behind its first jump, by its other parts"
+        )
     used = used_scratch(entry.code[: entry.size], entry.address)
     if used:
         raise CannotPlace(f"{entry.name} at {entry.address:#x} takes {', '.join(used)} as input, which a probe needs")

@@ -93,7 +93,11 @@ def describe_hit(target: Target, call: Call, thread: str, frames: Sequence[Frame
     """Tell an overlapping call with its backtrace; `frames` begin with the routine's own."""
     place = target.location(Address(call.return_address - 1))
     callers = [frame for frame in frames[1:] if frame.pc]  # a kernel's first frame returns to 0
-    lines = [f"#0 {safe_text(call.routine, 200)}", *(_line(target, n, f) for n, f in enumerate(callers, 1))]
+    lines = [f"#0 {safe_text(call.routine, 200)}"]
+    for number, (frame, older) in enumerate(zip(callers, [*callers[1:], None]), 1):
+        # The frame that interrupted its caller is the system's, which called a handler.
+        is_signal = older is not None and older.interrupted
+        lines.append(f"#{number} <signal handler called>" if is_signal else _line(target, number, frame))
     task = _task(target)
     return OverlapHit(
         _summary(call), call.routine, call.destination, call.source, call.size, call.distance,

@@ -236,15 +236,21 @@ def candidates(command: Command, typed_words: Sequence[str], objfiles: Sequence[
     return words
 
 
+def awaiting_value(command: Command, text: str) -> Optional[Argument]:
+    """Return the option whose value is being typed; None if it is no option's value."""
+    words = text.split()
+    before = words[:-1] if text[-1:].strip() else words
+    last = before[-1] if before else ""
+    options = (argument for argument in command.arguments if argument.is_option and argument.kind != "flag")
+    return next((option for option in options if last and last in (option.name, option.short)), None)
+
+
 def asks_for_file(command: Command, text: str) -> bool:
     """Tell whether the word being typed is a file: the value of an option that takes one, or a bare word."""
-    words = text.split()
-    before, typed = (words[:-1], words[-1]) if text[-1:].strip() else (words, "")
-    last = before[-1] if before else ""
-    for argument in command.arguments:
-        takes_value = argument.is_option and argument.kind != "flag"
-        if takes_value and last and last in (argument.name, argument.short):
-            return argument.kind == "file"
+    option = awaiting_value(command, text)
+    if option is not None:
+        return option.kind == "file"
+    typed = text.split()[-1] if text[-1:].strip() else ""
     return not typed.startswith("-") and any(a.kind in ("file", "log") for a in command.arguments if not a.is_option)
 
 

@@ -13,7 +13,7 @@ from typing import Iterable, NamedTuple, Optional, Sequence
 from .elf import ElfFile
 from .elf_relocations import binds_now, is_symbolic
 from .elf_tables import PF_X
-from .scope import Scope
+from .scope import Definition, Scope
 from .slots import (
     COPY,
     IRELATIVE,
@@ -33,13 +33,14 @@ RESOLVED, UNRELOCATED, LAZY, ELSEWHERE, UNDECIDABLE = "resolved", "unrelocated",
 STATUSES = (RESOLVED, UNRELOCATED, LAZY, ELSEWHERE, UNDECIDABLE)
 # A program has thousands of modules with thread-local storage at most.
 _MODULES = 1 << 16
+_DT_NEEDED = 1
 _NEGATIVE = 1 << 63
-# One in so many slots may be damaged in a file that is called relocated.
-_FEW = 16
 
 WEAK_NOTE = "weak and undefined: 0 is right"
 WRITABLE_NOTE = "in writable data: the program may have changed it"
 OTHER_NOTE = "another definition of the symbol than a lookup finds first"
+UNKNOWN_NOTE = "may be in a file that the process has loaded and that is not here"
+ORDER_NOTE = "one of several definitions; memory does not tell which of them a lookup finds first"
 RESOLVER_NOTE = "an IFUNC's resolver chooses the address"
 
 
@@ -80,11 +81,11 @@ class Judge:
     def verdict(self, slot: PlannedSlot, value: Optional[int]) -> Verdict:
         """Judge one slot; a value of None could not be read."""
         rule = self._rules.get(slot.effect)
-        if value is None:
-            return Verdict(UNDECIDABLE, self.expected(slot), "cannot be read")
         if rule is None:
             note = "data copied from a library" if slot.effect == COPY else "not a word with an address"
             return Verdict(UNDECIDABLE, None, note)
+        if value is None:
+            return Verdict(UNDECIDABLE, self.expected(slot), "cannot be read")
         return rule(slot, value)
 
     def _relative(self, slot: PlannedSlot, value: int) -> Verdict:
@@ -122,10 +123,7 @@ class Judge:
         resolvers = [d for d in definitions if d.symbol.kind == "IFUNC"]
         offered = [d for d in definitions if d.address == wanted and d.symbol.kind not in ("IFUNC", "TLS")]
         if offered:
-            # A file that was loaded on its own, by dlopen, is searched before the rest.
-            is_own = len(definitions) == 1 or any(d.objfile == self._objfile for d in offered)
-            is_first = is_own or self._bound(slot) in (value, None)
-            return Verdict(RESOLVED, value, "" if is_first else OTHER_NOTE)
+            return Verdict(RESOLVED, value, self._rank_note(slot, value, offered) if len(definitions) > 1 else "")
         if value == slot.addend & ADDRESS_MASK or value == 0:
             return self._zero(slot)
         if not definitions or any(wanted == d.address for d in resolvers):
@@ -133,7 +131,19 @@ class Judge:
             return Verdict(UNDECIDABLE, self._bound(slot), note)
         if any(self._is_implementation(wanted, d.objfile, slot.symbol.name) for d in resolvers):
             return Verdict(RESOLVED, None, RESOLVER_NOTE)
+        if self._scope.may_be_unknown(value):
+            return Verdict(UNDECIDABLE, self._bound(slot), UNKNOWN_NOTE)
         return self._changed(slot, self._bound(slot))
+
+    # A file's own definition may be protected; which one of several unique ones is taken is a matter of time.
+    def _rank_note(self, slot: PlannedSlot, value: int, offered: Sequence[Definition]) -> str:
+        if any(d.objfile == self._objfile or d.symbol.is_unique for d in offered):
+            return ""
+        # What was loaded first nearly always is found first; to know it for sure costs reads of memory.
+        first = self._scope.bound_to(slot.symbol, slot.effect == JUMP_SLOT)
+        if (first and first in offered) or self._bound(slot) in (value, None):
+            return ""
+        return ORDER_NOTE if self._scope.order_of(self._objfile) is None else OTHER_NOTE
 
     # A section symbol of a hand-made or prelinked file: nothing to look up.
     def _local(self, slot: PlannedSlot, value: int) -> Verdict:
@@ -146,15 +156,26 @@ class Judge:
 
     def _zero(self, slot: PlannedSlot) -> Verdict:
         expected = self._bound(slot)
-        if slot.symbol.is_weak and self._is_relocated is not False:
-            if self._scope.definitions(slot.symbol.name):
+        if slot.symbol.is_weak:
+            found = self._scope.definitions(slot.symbol.name)
+            if not found or (self._is_relocated and not self._scope.visible_to(self._objfile, slot.symbol.name)):
+                return self._weak_zero()
+            if self._is_relocated is not False:
                 return Verdict(UNDECIDABLE, expected, "weak: its definition may have been loaded later")
-            if self._is_relocated:
-                return Verdict(RESOLVED, 0, WEAK_NOTE)
-            return Verdict(UNDECIDABLE, None, "weak: 0 is right if nothing defines it")
         if self._may_be_unrelocated(slot):
             return Verdict(UNRELOCATED, expected)
         return Verdict(UNDECIDABLE, expected, WRITABLE_NOTE)
+
+    # Before relocation a definition may be yet to come, but not to a program that loads no other files.
+    def _weak_zero(self) -> Verdict:
+        if self._is_relocated or self._is_alone:
+            return Verdict(RESOLVED, 0, WEAK_NOTE)
+        return Verdict(UNDECIDABLE, None, "weak: 0 is right if nothing defines it")
+
+    @property
+    def _is_alone(self) -> bool:
+        needs = any(tag == _DT_NEEDED for tag, _ in self._elf.dynamic())
+        return len(self._scope.files) == 1 and not needs and not any(s.type == "INTERP" for s in self._elf.segments)
 
     # Resolvers are free in what they return; what no library exports under another name is taken for theirs.
     def _is_implementation(self, value: int, owner: Objfile, name: str) -> bool:
@@ -172,7 +193,7 @@ class Judge:
     def _bound(self, slot: PlannedSlot) -> Optional[int]:
         if slot.symbol.is_local:
             return self._moved(slot.symbol.address + slot.addend)
-        found = self._scope.bound_to(slot.symbol, slot.effect == JUMP_SLOT, self._first)
+        found = self._scope.bound_to(slot.symbol, slot.effect == JUMP_SLOT, self._objfile, self._first)
         if found is None or found.symbol.kind == "IFUNC":
             return None
         return (found.address + slot.addend) & ADDRESS_MASK
@@ -207,7 +228,7 @@ class Judge:
 
     def _offset_expected(self, slot: PlannedSlot) -> Optional[int]:
         own = slot.symbol.is_local or not slot.symbol.name
-        found = None if own else self._scope.bound_to(slot.symbol, True, self._first)
+        found = None if own else self._scope.bound_to(slot.symbol, True, self._objfile, self._first)
         symbol = slot.symbol if own else found.symbol if found else None
         return (symbol.address + slot.addend) & ADDRESS_MASK if symbol else None
 
@@ -241,56 +262,6 @@ class Judge:
 
     def _moved(self, link_address: int) -> int:
         return (link_address + self._bias) & ADDRESS_MASK
-
-
-def is_relocated(done: int, open_: int) -> Optional[bool]:
-    """Tell from the counts of its RELATIVE slots whether a file is relocated; None if only partly, or nobody knows.
-
-    A few that hold something else in a file full of relocated ones were overwritten.
-    """
-    if not done and not open_:
-        return None
-    return True if open_ * _FEW <= done else False if not done else None
-
-
-def relative_counts(objfile: Objfile, slots: Sequence[PlannedSlot], values: Sequence[Optional[int]]) -> tuple[int, int]:
-    """Return how many RELATIVE slots of the kind that tells are relocated, and how many are not."""
-    bias = objfile.load_bias & ADDRESS_MASK
-    if not bias:
-        return 0, 0
-    told = Counter(
-        value == (slot.addend + bias) & ADDRESS_MASK
-        for slot, value in zip(slots, values)
-        if slot.effect == RELATIVE and slot.is_constant and value is not None
-    )
-    return told[True], told[False]
-
-
-def symbol_counts(slots: Sequence[PlannedSlot], values: Sequence[Optional[int]]) -> tuple[int, int]:
-    """Return how many constant slots of symbols that must be found are filled, and how many are as in the file.
-
-    The second best witness, for files without RELATIVE relocations or with a load bias of 0.
-    """
-    told = Counter(
-        value not in (0, slot.addend & ADDRESS_MASK)
-        for slot, value in zip(slots, values)
-        if slot.effect == SYMBOL and slot.is_constant and slot.symbol.name and not slot.symbol.is_weak
-        if value is not None
-    )
-    return told[True], told[False]
-
-
-def resolver_counts(slots: Sequence[PlannedSlot], values: Sequence[Optional[int]]) -> tuple[int, int]:
-    """Return how many IRELATIVE slots are filled, and how many hold what the linker left.
-
-    The last witness, for static programs at a fixed address. A single one tells nothing: its resolver may return 0.
-    """
-    told = Counter(
-        value not in (0, slot.initial, slot.addend & ADDRESS_MASK)
-        for slot, value in zip(slots, values)
-        if slot.effect == IRELATIVE and value is not None
-    )
-    return (told[True], told[False]) if told[True] or told[False] > 1 else (0, 0)
 
 
 def counts_of(statuses: Iterable[str]) -> dict[str, int]:

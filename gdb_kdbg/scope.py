@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from functools import cached_property, lru_cache
-from typing import NamedTuple, Optional, Sequence
+from typing import Mapping, NamedTuple, Optional, Sequence
 
 from .demangle import demangle
 from .dynamic_symbols import DynamicSymbol, DynamicSymbols
@@ -13,6 +13,7 @@ from .elf import ElfFile
 from .elf_tables import PF_X
 from .errors import KdbgError
 from .kernel_image import shifted_objfiles
+from .lookup_orders import LookupOrders
 from .ranges import Range
 from .symbols import Symbols
 from .target import Objfile, Target
@@ -33,13 +34,24 @@ class Definition(NamedTuple):
 
 
 class Scope:
-    """The files of a target in the order of the dynamic linker's lookups. `problems` are files that cannot be read."""
+    """The files of a target in the order of loading. `problems` are files that cannot be read.
 
-    def __init__(self, objfiles: Sequence[Objfile], vdso: Optional[Range] = None, problems: Sequence[str] = ()) -> None:
+    With a `target` its memory is asked for the order of the dynamic linker's lookups, once that matters.
+    """
+
+    def __init__(
+        self,
+        objfiles: Sequence[Objfile],
+        vdso: Optional[Range] = None,
+        problems: Sequence[str] = (),
+        target: Optional[Target] = None,
+    ) -> None:
         self.symbols = Symbols(objfiles)
         self.vdso = vdso
+        self._target = target
         self._problems = tuple(problems)
         self._known: dict[str, tuple[Definition, ...]] = {}
+        self._ranks: dict[Objfile, Optional[Mapping[Objfile, int]]] = {}
 
     @classmethod
     def of(cls, target: Target) -> Scope:
@@ -47,7 +59,7 @@ class Scope:
         placed = shifted_objfiles(target)
         start = target.auxiliary_vector().get(_AT_SYSINFO_EHDR)
         vdso = Range(Address(start), Size(_VDSO_SIZE)) if start else None
-        return cls(placed.objfiles, vdso, (*target.problems, *placed.problems))
+        return cls(placed.objfiles, vdso, (*target.problems, *placed.problems), target)
 
     @cached_property
     def files(self) -> Sequence[tuple[Objfile, ElfFile]]:
@@ -60,26 +72,57 @@ class Scope:
 
     def definitions(self, name: str) -> Sequence[Definition]:
         """Return every definition of a dynamic symbol, the one a lookup would find first."""
-        if name not in self._known:
-            self._known[name] = tuple(
-                Definition(_address(objfile, symbol), symbol, objfile)
-                for objfile, table in self._tables
-                for symbol in table.definitions(name)
+        found = self._known.get(name)
+        if found is None:
+            key = name.encode("utf-8", "surrogateescape")
+            # Most files do not have most names.
+            tables = [(objfile, table) for objfile, table in self._tables if key in table.offered]
+            found = self._known[name] = tuple(
+                [Definition(_address(o, symbol), symbol, o) for o, table in tables for symbol in table.definitions(key)]
             )
-        return self._known[name]
+        return found
 
-    def bound_to(self, symbol: DynamicSymbol, is_call: bool, first: Optional[Objfile] = None) -> Optional[Definition]:
-        """Return the definition that the dynamic linker binds a reference to, as far as the files tell.
+    def visible_to(self, objfile: Objfile, name: str) -> Sequence[Definition]:
+        """Return the definitions that a lookup from a file finds, the first first; all where nobody knows the order."""
+        order, found = self.order_of(objfile), self.definitions(name)
+        return (
+            found if order is None else sorted((d for d in found if d.objfile in order), key=lambda d: order[d.objfile])
+        )
+
+    def bound_to(
+        self, symbol: DynamicSymbol, is_call: bool, objfile: Optional[Objfile] = None, first: Optional[Objfile] = None
+    ) -> Optional[Definition]:
+        """Return the definition that the dynamic linker binds a reference of a file to, as far as can be told.
 
         The slot of a call never leads to a PLT entry; `first` is a file that is searched before all others. Sources:
         gABI "Shared Object Dependencies"; LSB Core, "Symbol Versioning".
         """
-        offered = [
-            definition
-            for definition in self.definitions(symbol.name)
-            if (definition.symbol.is_defined or not is_call) and _has_version(definition.symbol, symbol)
-        ]
+        found = self.definitions(symbol.name)
+        if len(found) == 1:
+            only = found[0]
+            is_offered = (only.symbol.is_defined or not is_call) and _has_version(only.symbol, symbol)
+            return only if is_offered else None
+        # To know the order costs reads of memory.
+        if objfile is not None and found:
+            found = self.visible_to(objfile, symbol.name)
+        offered = [d for d in found if (d.symbol.is_defined or not is_call) and _has_version(d.symbol, symbol)]
         return next((d for d in offered if d.objfile == first), offered[0] if offered else None)
+
+    def order_of(self, objfile: Objfile) -> Optional[Mapping[Objfile, int]]:
+        """Return the files that a lookup from a file searches, with their ranks; None where memory does not tell."""
+        if objfile not in self._ranks:
+            listed = self._orders.of(self._sections.get(objfile, 0)) if self._orders else None
+            files = {section: file for file, section in self._sections.items()}
+            ranked = reversed([(files[section], rank) for rank, section in enumerate(listed or ()) if section in files])
+            self._ranks[objfile] = None if listed is None else dict(ranked)
+        return self._ranks[objfile]
+
+    def may_be_unknown(self, runtime_address: int) -> bool:
+        """Tell whether an address may be in a file that the process has loaded and that is not here."""
+        if self._orders is None or any(True for _ in self.symbols.holders(runtime_address)):
+            return False
+        known = set(self._sections.values())
+        return any(section not in known and not self.in_vdso(section) for section in self._orders.files)
 
     def executable_in(self, runtime_address: int) -> Optional[Objfile]:
         """Return the file in whose executable segment an address lies."""
@@ -139,6 +182,20 @@ class Scope:
             with suppress(KdbgError):
                 found.append((objfile, elf.dynamic_symbols()))
         return found
+
+    @cached_property
+    def _orders(self) -> Optional[LookupOrders]:
+        return LookupOrders(self._target, self.files[0][1]) if self._target and self.files else None
+
+    # Where the dynamic section of each file is, by which the dynamic linker's list tells them apart.
+    @cached_property
+    def _sections(self) -> Mapping[Objfile, int]:
+        return {
+            objfile: address(segment.address + objfile.load_bias)
+            for objfile, elf in self.files
+            for segment in elf.segments
+            if segment.type == "DYNAMIC"
+        }
 
     @cached_property
     def _elfs(self) -> dict[Objfile, ElfFile]:

@@ -4,22 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from typing import Annotated, Mapping, NamedTuple, Optional, Sequence
+from typing import Annotated, Iterable, Mapping, NamedTuple, Optional, Sequence
 
 from .blocks import read_words_at
 from .demangle import demangle
 from .elf import ElfFile
-from .relocations import (
-    RESOLVED,
-    UNRELOCATED,
-    Judge,
-    Verdict,
-    counts_of,
-    is_relocated,
-    relative_counts,
-    resolver_counts,
-    symbol_counts,
-)
+from .errors import BadFile
+from .linkmap import LoadedObject, mismatch
+from .relocation_counts import is_relocated, relative_counts, resolver_counts, symbol_counts
+from .relocations import ELSEWHERE, LAZY, RESOLVED, UNRELOCATED, Judge, Verdict, counts_of
 from .scope import Scope, base_name
 from .slots import COPY, RELATIVE, PlannedSlot, link_target, planned_slots, slot_at
 from .target import Memory, Objfile
@@ -68,6 +61,7 @@ class LoadedSlots:
         self.planned = planned_slots(elf)
         self._scope = scope
         self._bias = objfile.load_bias
+        self._memory = memory
         self.values = _values(memory, objfile, self.planned) if memory else [None] * len(self.planned)
         self.has_memory = memory is not None
         self.is_relocated = self._told() if memory else None
@@ -94,8 +88,25 @@ class LoadedSlots:
 
     @cached_property
     def verdicts(self) -> Sequence[Verdict]:
-        """The verdict on every slot, in the order of `planned`; only where there is memory."""
-        return [self.judge.verdict(slot, value) for slot, value in zip(self.planned, self.values)]
+        """The verdict on every slot, in the order of `planned`; only where there is memory. Raises BadFile."""
+        found = [self.judge.verdict(slot, value) for slot, value in zip(self.planned, self.values)]
+        self._require_own_file(verdict.status for verdict in found)
+        return found
+
+    def verdict(self, slot: PlannedSlot, value: Optional[int]) -> Verdict:
+        """Judge a word for one slot; only where there is memory. Raises BadFile."""
+        found = self.judge.verdict(slot, value)
+        self._require_own_file((found.status,))
+        return found
+
+    # Before a slot is accused: the file may have been built or installed anew since it was loaded.
+    def _require_own_file(self, statuses: Iterable[str]) -> None:
+        if any(status in (UNRELOCATED, ELSEWHERE) for status in statuses) and self._mismatch:
+            raise BadFile(self._mismatch)
+
+    @cached_property
+    def _mismatch(self) -> Optional[str]:
+        return mismatch(self._memory, self.elf, LoadedObject("", self._bias)) if self._memory else None
 
     def rows(self, with_copies: bool = False) -> Sequence[Slot]:
         """Return a row for every slot; those of COPY relocations are data and only come if asked for."""
@@ -107,20 +118,19 @@ class LoadedSlots:
         ]
 
     def row(self, slot: PlannedSlot, target: str, value: Optional[int], verdict: Optional[Verdict]) -> Slot:
-        symbol = slot.symbol.name or target
+        symbol, demangled = self._names[slot.symbol.name or target]
         status, expected, note = verdict or (None, self.judge.expected(slot), "")
-        points_to = self._points_to(slot, target, value, status)
         return Slot(
             address(slot.address + self._bias),
             slot.address,
-            shown(slot.section),
+            self._names[slot.section][0],
             slot.relocation,
             Word(slot.addend & ADDRESS_MASK),
-            shown(symbol),
-            shown(demangle(symbol)),
+            symbol,
+            demangled,
             None if expected is None else Word(expected),
             None if value is None else Word(value),
-            shown(points_to),
+            self._points_to(slot, target, value, status) if value else "",
             status,
             note,
         )
@@ -135,7 +145,7 @@ class LoadedSlots:
         return {slot: index for index, slot in enumerate(self.planned)}
 
     def _verdict(self, index: int) -> Optional[Verdict]:
-        return self.judge.verdict(self.planned[index], self.values[index]) if self.has_memory else None
+        return self.verdict(self.planned[index], self.values[index]) if self.has_memory else None
 
     def state(self) -> str:
         """Say in words how far the file is relocated."""
@@ -148,17 +158,31 @@ class LoadedSlots:
         filled = any(j.status == RESOLVED and v not in (0, s.initial) for s, v, j in judged)
         return _state(counts_of(j.status for _, _, j in judged), filled, *self.relocated_of)
 
-    def _points_to(self, slot: PlannedSlot, target: str, value: Optional[int], status: Optional[str]) -> str:
-        if not value:
-            return ""
+    def _points_to(self, slot: PlannedSlot, target: str, value: int, status: Optional[str]) -> str:
         if status == RESOLVED and slot.effect == RELATIVE and target:
-            return shown(demangle(target))
+            return self._names[target][1]
+        if status == LAZY:  # Entries of the PLT have no symbols.
+            return f"{base_name(self.objfile)}+{(value - self._bias) & ADDRESS_MASK:#x}"
         # Of several names for one place the symbol's own says most.
         for definition in self._scope.definitions(slot.symbol.name) if slot.symbol.name else ():
             if definition.address == value:
-                name, own = shown(demangle(slot.symbol.name)), definition.objfile == self.objfile
+                name, own = self._names[slot.symbol.name][1], definition.objfile == self.objfile
                 return name if own else f"{name} ({base_name(definition.objfile)})"
-        return self._scope.place(value, self.objfile)
+        return shown(self._scope.place(value, self.objfile))
+
+    @cached_property
+    def _names(self) -> Mapping[str, tuple[str, str]]:
+        return _Names()
+
+
+class _Names(dict[str, tuple[str, str]]):
+    """Names as they are shown, mangled and demangled: thousands of slots may lead to one symbol."""
+
+    def __missing__(self, name: str) -> tuple[str, str]:
+        mangled = shown(name)
+        demangled = demangle(name)
+        self[name] = mangled, mangled if demangled is name else shown(demangled)
+        return self[name]
 
 
 def slot_row(scope: Scope, objfile: Objfile, elf: ElfFile, memory: Optional[Memory], slot: PlannedSlot) -> Slot:
@@ -195,12 +219,14 @@ def _values(memory: Memory, objfile: Objfile, slots: Sequence[PlannedSlot]) -> S
 def _targets(elf: ElfFile) -> Sequence[str]:
     """Name what each slot of a file is to point at in the file itself."""
     table = elf.symbol_table()
-    names: list[str] = []
-    for slot in planned_slots(elf):
-        target = link_target(slot)
-        found = table.name_at(target) if target is not None else None
-        names.append("" if found is None else f"{shown(found[0])}+{found[1]:#x}" if found[1] else shown(found[0]))
-    return names
+    # In a large library four slots lead to one place.
+    names: dict[Optional[int], str] = {None: ""}
+    targets = [link_target(slot) for slot in planned_slots(elf)]
+    for target in targets:
+        if target is not None and target not in names:
+            found = table.name_at(target)
+            names[target] = "" if found is None else f"{found[0]}+{found[1]:#x}" if found[1] else found[0]
+    return [names[target] for target in targets]
 
 
 def _state(counts: Mapping[str, int], is_filled: bool, done: int, total: int) -> str:

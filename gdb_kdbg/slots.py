@@ -96,6 +96,9 @@ def _slot(
     is_constant = is_constant or effect == JUMP_SLOT or name == "GLOB_DAT"
     if table != RELA and effect in (RELATIVE, SYMBOL, IRELATIVE, TLS_STATIC, TLS_OFFSET):
         addend = initial
+    # There it only tells which PLT entry is the slot's (`ld -z mark-plt`); the psABI defines the value without it.
+    if effect == JUMP_SLOT and names.machine == "x86-64":
+        addend = 0
     return PlannedSlot(LinkAddress(address), section, name, effect, addend, symbol, initial, is_constant)
 
 
@@ -106,6 +109,7 @@ class _Names:
 
     def __init__(self, elf: ElfFile) -> None:
         self._elf = elf
+        self.machine = elf.machine
         self._known: dict[int, tuple[str, str]] = {}
 
     def of(self, number: int) -> tuple[str, str]:

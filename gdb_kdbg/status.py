@@ -7,10 +7,12 @@ from typing import NamedTuple, Optional
 
 from .errors import KdbgError, SymbolNotFound
 from .process import X86_64, guard_range, probe_process
+from .ranges import Range
 from .registry import commands
 from .ring_layout import RingLayout, find_layout
 from .session import Session
 from .target import Target
+from .uml_guest import running_process
 from .uml_kernel import banner, find_kernel, is_uml
 from .units import Address, Count
 
@@ -65,7 +67,7 @@ def recognise(session: Session) -> StatusReport:
     # A separate debug file only repeats the file it belongs to.
     shown = (file for file in target.objfiles() if not file.path.endswith(".debug"))
     files = tuple(LoadedFile(file.path, Address(file.load_bias)) for file in shown)
-    guard = guard_range(target) if target.architecture == X86_64 else None
+    guard = _guard(target) if target.architecture == X86_64 else None
     state = kernel_state(target)
     problems += state.problems
     return StatusReport(
@@ -73,6 +75,14 @@ def recognise(session: Session) -> StatusReport:
         _ring(session, target, problems), guard.start if guard else None, files, session.armed(), known,
         tuple(problems),
     )  # fmt: skip
+
+
+# Of a user-mode kernel its guest's; its own is that of the C library it is linked with.
+def _guard(target: Target) -> Optional[Range]:
+    try:
+        return guard_range(running_process(target))
+    except KdbgError:
+        return None  # a thread of the kernel's own
 
 
 class KernelState(NamedTuple):

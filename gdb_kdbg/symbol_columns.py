@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 import sys
 from array import array
-from typing import Iterable, NamedTuple, Sequence
+from typing import Callable, Iterable, NamedTuple, Sequence
 
 # Symbol types, gABI "Symbol Table", and the GNU extension for indirect functions.
 KINDS = {0: "NOTYPE", 1: "OBJECT", 2: "FUNC", 6: "TLS", 10: "IFUNC"}
@@ -81,11 +81,19 @@ def entries_of(raw: RawSymbols) -> Iterable[tuple[int, ...]]:
     return unpacked if raw.bits == 64 else ((row[0], row[3], row[4], row[1], row[2]) for row in unpacked)
 
 
-def entry_at(raw: RawSymbols, index: int) -> tuple[int, ...]:
-    """Return one entry that the table has, as `entries_of` yields it."""
+def entry_reader(raw: RawSymbols) -> Callable[[int], tuple[int, ...]]:
+    """Return what reads an entry that the table has, by its number, as `entries_of` yields it."""
     layout = _LAYOUTS[raw.bits, raw.byte_order]
-    row = layout.unpack_from(raw.entries, index * layout.size)
-    return row if raw.bits == 64 else (row[0], row[3], row[4], row[1], row[2])
+    unpack, entries, size = layout.unpack_from, raw.entries, layout.size
+
+    def read(index: int) -> tuple[int, ...]:
+        return unpack(entries, index * size)
+
+    def read_short(index: int) -> tuple[int, ...]:
+        row = unpack(entries, index * size)
+        return row[0], row[3], row[4], row[1], row[2]
+
+    return read if raw.bits == 64 else read_short
 
 
 def entry_count(raw: RawSymbols) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import struct
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Annotated, NamedTuple, Optional, Sequence, Union
@@ -15,8 +14,8 @@ from .elf_tables import PF_X
 from .errors import KdbgError, SymbolNotFound
 from .function_starts import FunctionBounds, eh_frame, function_at
 from .kernel_image import shifted_objfiles
+from .plt_entries import PLT_ENTRY, plt_entry
 from .session import Session
-from .slots import slot_at
 from .symbol_search import Match, find, find_inner, suggest
 from .symbol_table import SHN_ABS, ElfSymbol
 from .symbols import Symbols
@@ -28,8 +27,6 @@ SHOWN, MAXIMUM = 10, 1000
 _IN_FULL = 3
 _NAME_LIMIT = 4096
 _ALIASES = 20
-_PLT_ENTRY = 16
-_ENDBR64, _BND, _JUMP_BY_SLOT = b"\xf3\x0f\x1e\xfa", b"\xf2", b"\xff\x25"
 _MADE_UP = "no symbol covers this address: the name is kdbg's, the bounds are those of the call frame information"
 _STUB = "a stub that jumps where its slot points; the name is kdbg's"
 
@@ -186,27 +183,12 @@ def _bounds(elf: ElfFile, link: int) -> Optional[FunctionBounds]:
         return None
 
 
-# `[endbr64] [bnd] jmp *SLOT(%rip)`, the form of every PLT entry, if a relocation fills the slot.
 def _stub_at(elf: ElfFile, link: int) -> Optional[tuple[ElfSymbol, str, str]]:
-    start = link - link % _PLT_ENTRY
-    try:
-        code = elf.read(start, _PLT_ENTRY)
-        return _stub(elf, start, code) if elf.machine == "x86-64" else None
-    except KdbgError:
+    entry = plt_entry(elf, link)
+    if entry is None:
         return None
-
-
-def _stub(elf: ElfFile, start: int, code: bytes) -> Optional[tuple[ElfSymbol, str, str]]:
-    jump = code[4:] if code.startswith(_ENDBR64) else code
-    jump = jump[1:] if jump.startswith(_BND) else jump
-    if not jump.startswith(_JUMP_BY_SLOT):
-        return None
-    end = start + len(code) - len(jump) + 6
-    slot = slot_at(elf, (end + struct.unpack_from("<i", jump, 2)[0]) & ADDRESS_MASK)
-    if slot is None or not slot.symbol.name:
-        return None
-    symbol = ElfSymbol(f"{slot.symbol.name}@plt", LinkAddress(start), Size(_PLT_ENTRY), "FUNC", -1)
-    return symbol, slot.relocation, _STUB
+    name = f"{entry.slot.symbol.name}@plt"
+    return ElfSymbol(name, entry.address, Size(PLT_ENTRY), "FUNC", -1), entry.slot.relocation, _STUB
 
 
 def _nearby(elf: ElfFile, link: int) -> str:

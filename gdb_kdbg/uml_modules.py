@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import struct
 from dataclasses import dataclass
 from typing import Iterator, Mapping, Optional, Sequence
 
@@ -31,6 +32,9 @@ _NAME, _BUILD_ID = 56, ".note.gnu.build-id"
 _MOST_MODULES, _MOST_SECTIONS, _MOST_FILES = 1024, 1024, 20000
 # A note is three words, the owner's name (`GNU`, padded to 4) and at most 20 bytes of build id.
 _NOTE_HEAD, _NOTE_SIZE = 16, Size(36)
+
+# ELF-64 object file format: e_shoff, e_shentsize and e_shnum of a header, sh_addr of a section.
+_TABLE, _ENTRIES, _ADDRESS = 0x28, 0x3A, 16
 
 
 @dataclass(frozen=True)
@@ -120,6 +124,22 @@ def find_file(module: Module, directories: Sequence[str]) -> Optional[str]:
         if not module.build_id or not build_id or build_id == module.build_id:
             return path
     return None
+
+
+def at_zero(path: str) -> Optional[bytes]:
+    """Return the content of a relocatable file with all its sections at address 0; None if they are there already.
+
+    GNU ld 2.44 leaves addresses in modules, and GDB does not place the debugging information of such files.
+    """
+    elf = open_elf(path)
+    if elf.type != "REL" or elf.bits != 64 or not any(section.address for section in elf.sections):
+        return None
+    with open(path, "rb") as file:
+        data = bytearray(file.read())
+    (table,), (size, count) = struct.unpack_from("<Q", data, _TABLE), struct.unpack_from("<HH", data, _ENTRIES)
+    for entry in range(table, table + size * count, size):
+        struct.pack_into("<Q", data, entry + _ADDRESS, 0)
+    return bytes(data)
 
 
 def directories_for(executable: str, setting: str) -> Sequence[str]:

@@ -14,6 +14,8 @@ from .units import safe_text
 _SECTIONS = (".uml.setup.init", ".uml.exitcall", ".syscall_stub")
 _MACHINE = "x86-64"
 _PATH_LIMIT = 200
+# Linux include/linux/threads.h: no process id is as large.
+_PID_LIMIT = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -99,14 +101,15 @@ def kernels(processes: Optional[Processes] = None) -> Sequence[KernelProcess]:
     return found
 
 
-# A helper lives on when its kernel is killed. In the memory that they shared the kernel says who it was.
+# A helper lives on when its kernel is killed. In the memory that they shared the kernel says who it was. Since 6.11 its
+# helpers die with it, and the variable holds a pointer.
 def _is_orphan(processes: Processes, pid: int) -> bool:
     try:
         symbol = open_elf(processes.file(pid)).symbol_table().by_name("cpu_tasks")
         main = processes.word(pid, symbol.address) if symbol is not None else None
     except (KdbgError, OSError):
         return False
-    return main is not None and main != pid
+    return main is not None and main < _PID_LIMIT and main != pid
 
 
 def choose(wanted: str, processes: Optional[Processes] = None) -> KernelProcess:
@@ -143,9 +146,10 @@ def _require_kernel(processes: Processes, pid: int) -> None:
         os.close(os.open(elf_path, os.O_RDONLY))
     except PermissionError:
         owner = processes.number(pid, "Uid")
-        raise KdbgError(
-            f"no permission to look at process {pid}, which belongs to user {owner} (this GDB runs as {os.getuid()})"
-        ) from None
+        why = f"which belongs to user {owner} (this GDB runs as {os.getuid()})"
+        if owner == os.getuid():
+            why = "although it belongs to the same user (that takes the capability CAP_SYS_PTRACE)"
+        raise KdbgError(f"no permission to look at process {pid}, {why}") from None
     except OSError as error:
         raise KdbgError(f"process {pid} has no executable: {error.strerror}") from None
     if not _is_kernel(elf_path):

@@ -149,7 +149,7 @@ class Reporter:
         holder = self._words.holder(cell.address)
         verdict: Optional[Verdict] = None
         if cell.slot is not None and holder is not None and self._memory is not None:
-            verdict = self._slots(*holder).judge.verdict(cell.slot, cell.word)
+            verdict = self._slots(*holder).verdict(cell.slot, cell.word)
         value = None if cell.slot is not None and self._memory is None else cell.word
         expected = verdict.expected if verdict else cell.target if cell.slot is not None else None
         symbol = self._symbol(cell, holder[0] if holder else None)

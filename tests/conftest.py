@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import pathlib
+import signal
 import sys
 
 import pytest
@@ -13,6 +14,10 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
 import support  # noqa: E402
 from support import KernelBuilder  # noqa: E402  (the path is set above)
+
+# What a shell starts in the background ignores Ctrl-C, and so would all that is started here.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,10 @@ MISSING, WRONG = "bytes missing", "bytes wrong"
 READS_PAST, READS_BEFORE = "reads past the end", "reads before the start"
 REGISTER, STACK, DIRECTION = "register changed", "stack pointer changed", "direction flag set"
 VALUE, REMAINDER = "wrong return value", "wrong remainder"
-OVERFLOW = "stack overflow"
+OVERFLOW, MISALIGNED = "stack overflow", "misaligned vector access"
+SOURCE_WRITTEN, CALLERS_STACK = "writes to the source", "writes to the caller's stack"
+BELOW_STACK, STATE = "uses the stack below its end", "floating-point state changed"
+USER_ACCESS = "user access left open"
 LEAVES, ENDLESS, UNSUPPORTED = "leaves the routine", "does not return", "unsupported instruction"
 
 
@@ -42,6 +45,8 @@ CORRECT: Mapping[str, str] = {
     "good_calls": "memcpy",
     "good_tail_jump": "memcpy",
     "good_jump_table": "memcpy",
+    "good_mmx": "memcpy",
+    "good_red_zone": "memcpy",
     "good_memmove_std": "memmove",
     "good_memmove_sse2": "memmove",
     "good_mempcpy": "mempcpy",
@@ -113,6 +118,13 @@ MISTAKES: tuple[Mistake, ...] = (
     Mistake("writes_a_model_register", "memcpy", UNSUPPORTED, 32),
     Mistake("copies_with_avx2", "memcpy", UNSUPPORTED, 32, "vpermq"),
     Mistake("copies_with_avx512", "memcpy", UNSUPPORTED, 64, "vpermq"),
+    Mistake("writes_source_back", "memcpy", SOURCE_WRITTEN, 1),
+    Mistake("callers_frame", "memcpy", CALLERS_STACK, 0),
+    Mistake("below_red_zone", "memcpy", BELOW_STACK, 0, "160 bytes below"),
+    Mistake("rounding_left_changed", "memcpy", STATE, 0, "MXCSR"),
+    Mistake("mmx_left_in_use", "memcpy", STATE, 8, "the x87 stack"),
+    Mistake("access_left_open", "copy_from_user", USER_ACCESS, 1, "stac without clac"),
+    Mistake("aligned_from_2048", "memcpy", MISALIGNED, 2048),
     Mistake("set_one_less", "memset", MISSING, 1),
     Mistake("set_one_more", "memset", PAST_END, 1),
     Mistake("set_second_byte", "memset", WRONG, 1),
@@ -125,7 +137,7 @@ MISTAKES: tuple[Mistake, ...] = (
 
 # These do not even get wrong.
 CRASHES: tuple[Mistake, ...] = (
-    Mistake("stack_overflow", "memcpy", OVERFLOW, 33, "64 KiB of stack"),
+    Mistake("stack_overflow", "memcpy", OVERFLOW, 33, "1024 KiB of stack"),
     Mistake("traps", "memcpy", UNSUPPORTED, 32, "ud2"),
 )
 

@@ -41,8 +41,8 @@ ORDINARY = {
         "null-read null-write null-member wild-read non-canonical-read negative-index string-null literal-write "
         "read-only-write misaligned-movaps raised-signal stack-overflow smashed-return smashed-return-wide "
         "smashed-return-null null-call null-callback small-call wild-call non-canonical-call baseless-call jump-nx "
-        "jump-nx-stack jump-nx-data unmapped-code runs-into-data cleared-handler weak-call virtual-zeroed "
-        "virtual-freed virtual-overwritten".split(),
+        "jump-nx-stack jump-nx-data unmapped-code runs-into-data cleared-handler weak-call either-null either-small "
+        "either-weak virtual-zeroed virtual-freed virtual-overwritten".split(),
         signal.SIGSEGV,
     ),
     **dict.fromkeys(

@@ -23,7 +23,7 @@ CONTRACTS = (
     arguments=(
         Argument("routine", "its name, or an expression for its address", "routine", required=True),
         Argument("--contract", "what it promises (default: guessed from its name)", choices=CONTRACTS),
-        Argument("--args", "where its arguments are: dst=rdi,src=rsi,size=rdx,result=rax", "registers"),
+        Argument("--args", "where its arguments are: dst=rdi,src=rsi,size=rdx,result=rax (or none)", "registers"),
         Argument("--quick", "a selection of cases, in under half a second", "flag"),
         Argument("--thorough", "all alignments of all sizes", "flag"),
     ),
@@ -37,12 +37,12 @@ CONTRACTS = (
 def check_copy(session: Session, options: Namespace) -> CopyReport:
     """The routine's own machine code is run, with all that it calls, on memory made for it; the target is only read.
 
-    Reported are bytes written outside of the destination, missing or wrong, reads into a further page, changed
-    registers that belong to the caller, the direction flag left set, a wrong result, a wrong remainder after a fault,
-    control that leaves the routine or does not return; each with the sizes and alignments concerned, the smallest
-    example, and the instruction that did it. AVX and AVX-512 are run as far as copying and filling need them; any other
-    instruction the emulator does not know is named, and what would need it does not count as passed.
-    Outside GDB: kdbg check-copy FILE ROUTINE, also for an object file.
+    Reported are bytes written outside of the destination, missing or wrong, reads into a further page, writes to the
+    source or to the caller's stack, changed registers and floating-point state that belong to the caller, flags left
+    set, a wrong result, a wrong remainder after a fault, control that leaves the routine or does not return; each with
+    the sizes and alignments concerned, the smallest example, and the instruction that did it. AVX and AVX-512
+    are run as far as copying and filling need them; any other instruction the emulator does not know is named, and what
+    would need it does not count as passed. Outside GDB: kdbg check-copy FILE ROUTINE, also for an object file.
     """
     from ..check_copy_command import check_copy, mode_of
 

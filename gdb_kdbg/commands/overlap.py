@@ -38,8 +38,10 @@ def overlap(session: Session, options: Namespace) -> object:
     in glibc, the slots that lead to memcpy are redirected. Calls with destination = source are counted apart. A call
     from the same place with the same size and distance is of the same kind: it is counted and not reported again.
     Only the first of a kind stops the program for a moment, by a signal that is ignored without a debugger. All
-    overlaps are in the probe's ring (kdbg ring). In a user-mode Linux kernel (kdbg connect uml) the routine is the
-    kernel's own, and the guest's task is told. The probe goes when GDB detaches or quits, with the bytes compared.
+    overlaps are in the probe's ring (kdbg ring). Where slots are redirected, calls through a pointer that the program
+    took before, or by dlsym, are not seen; --exact sees them, and says so where it cannot tell them from memmove's. In
+    a user-mode Linux kernel (kdbg connect uml) the routine is the kernel's own, and the guest's task is told. The
+    probe goes when GDB detaches or ends, with the bytes compared; if it was killed, the next GDB's --off removes it.
     """
     from ..overlap_command import mode_of
     from ..overlap_command import overlap as run

@@ -72,6 +72,7 @@ class _Finder:
         self._mapped = mapped
         self._target = target
         self._found: dict[str, Objfile] = {}
+        self._copies: list[Objfile] = []
         self._problems: list[str] = []
         self._ranks = {loaded.load_bias: rank for rank, loaded in reversed(list(enumerate(self.objects)))}
 
@@ -87,7 +88,7 @@ class _Finder:
             self._problems.append(str(error))
 
     def has(self, bias: int) -> bool:
-        return any(objfile.load_bias == bias for objfile in self._found.values())
+        return any(objfile.load_bias == bias for objfile in (*self._found.values(), *self._copies))
 
     def given(self, path: str, elf: ElfFile) -> _Place:
         """Place a given file, often a copy with symbols of the one that ran: by path, else by name, else by header."""
@@ -112,6 +113,9 @@ class _Finder:
         bias = min(biases, key=lambda bias: bias not in self._ranks)
         if header_agrees(self._target, elf, bias) is False:
             raise BadFile(f"{safe_text(path, 200)} has changed since the program ran: memory has another file header")
+        # Each namespace of dlmopen has its own libc.
+        again = (other for other in self._ranks if other in biases and other != bias)
+        self._copies += (Objfile(path, other) for other in again)
         return path, bias
 
     def listed(self, loaded: LoadedObject, elf: ElfFile) -> _Place:
@@ -121,7 +125,8 @@ class _Finder:
         return loaded.name, loaded.load_bias
 
     def result(self) -> Found:
-        ordered = sorted(self._found.values(), key=lambda file: self._ranks.get(file.load_bias, len(self._ranks)))
+        found = (*self._found.values(), *self._copies)
+        ordered = sorted(found, key=lambda file: self._ranks.get(file.load_bias, len(self._ranks)))
         return Found(tuple(ordered), tuple(self._problems))
 
     # A dump without a list of files and without the program's headers still says where it began.

@@ -12,6 +12,7 @@ import gdb
 from ..errors import KdbgError
 from ..units import ADDRESS_MASK, Address, shown
 from ..vtable_words import ADDRESS, FAT_POINTER, OBJECT, VtablePointer
+from .types import word_type
 
 _STRUCTS = (gdb.TYPE_CODE_STRUCT, gdb.TYPE_CODE_UNION)
 _REFERENCES = (gdb.TYPE_CODE_REF, gdb.TYPE_CODE_RVALUE_REF)
@@ -54,7 +55,7 @@ def _pointer_of(value: gdb.Value, expression: str) -> VtablePointer:
         return _behind_pointer(value, kind.target().strip_typedefs(), expression)
     if kind.code in (gdb.TYPE_CODE_ERROR, gdb.TYPE_CODE_ARRAY, gdb.TYPE_CODE_FUNC) and value.address is not None:
         value = value.address
-    number = value.cast(gdb.lookup_type("unsigned long"))
+    number = value.cast(word_type())
     return VtablePointer(ADDRESS, Address(int(number) & ADDRESS_MASK))
 
 

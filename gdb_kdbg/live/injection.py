@@ -17,8 +17,10 @@ import gdb
 
 from ..errors import KdbgError, NotSupported, TargetUnavailable
 from ..mappings import Mapping, parse_mappings
+from ..seccomp import SystemCall
 from ..syscall_names import ARGUMENT_REGISTERS, NAMES, system_call_name
-from .ptrace import Thread
+from .ptrace import Thread, tracer_of
+from .sandboxes import require_calls
 
 _SYSCALL = b"\x0f\x05"
 _USER_CODE_64 = 0x33
@@ -47,6 +49,8 @@ class Injection:
         Arguments are numbers; those that lead to memory lead to the program's memory (see `scratch`).
         """
         number = NAMES.index(name) if isinstance(name, str) else name
+        made = SystemCall(system_call_name(number), number, arguments)
+        require_calls(self.process, [self._thread.number], [made], self._place)
         registers = dict(self._before)
         registers.update(zip(ARGUMENT_REGISTERS, arguments))
         # The kernel would repeat an interrupted call if orig_rax showed one.
@@ -104,13 +108,13 @@ class Injection:
 
 
 @contextlib.contextmanager
-def injecting() -> Iterator[Injection]:
+def injecting(halted: Optional[int] = None) -> Iterator[Injection]:
     """Hand out system calls by the selected thread, or by another where that one cannot.
 
     Raises NotSupported or TargetUnavailable, with nothing changed, where there is no native, stopped, 64-bit process
-    that this GDB traces.
+    that this GDB traces. `halted` is a process of which that is known, even if GDB takes it for running.
     """
-    process = traced_process()
+    process = traced_process() if halted is None else halted
     thread = _willing_thread(process)
     place = _syscall_instruction(process)
     with thread.undisturbed():
@@ -132,7 +136,7 @@ def traced_process() -> int:
     kind = inferior.connection.type if inferior.connection is not None else "none"
     if kind != "native":
         raise NotSupported(f"this needs a native process, attached to or run by this GDB itself (the target is {kind})")
-    if _tracer(inferior.pid) != os.getpid() or threading.get_native_id() != os.getpid():
+    if tracer_of(inferior.pid) != os.getpid() or threading.get_native_id() != os.getpid():
         raise NotSupported(f"process {inferior.pid} is not traced by this GDB")
     return inferior.pid
 
@@ -169,25 +173,18 @@ def write_process(process: int, address: int, data: bytes) -> None:
         raise KdbgError(f"cannot write {len(data)} bytes at {address:#x} of process {process}")
 
 
-def _tracer(process: int) -> int:
-    try:
-        with open(f"/proc/{process}/status", encoding="utf-8") as file:
-            return next((int(line.split()[1]) for line in file if line.startswith("TracerPid:")), 0)
-    except OSError:
-        return 0
-
-
 # A thread that stands at the entry of a system call would make that call, whatever its registers say.
 def _willing_thread(process: int) -> Thread:
     selected = gdb.selected_thread()
     others = [thread for thread in gdb.selected_inferior().threads() if thread is not selected]
     reason = ""
     for candidate in filter(None, [selected, *others]):
-        thread = Thread(process, candidate.ptid[1])
+        thread = Thread(candidate.ptid[1])
         with contextlib.suppress(KdbgError):
             if thread.registers()["cs"] != _USER_CODE_64:
                 raise NotSupported("this needs a 64-bit x86 process")
-            if not thread.is_entering_call():
+            # What a thread is still to tell GDB would be lost.
+            if not thread.is_entering_call() and thread.news() is None:
                 return thread
             reason = ": they are entering system calls, stepi first"
     raise KdbgError(f"no thread of process {process} can make a system call now{reason}")

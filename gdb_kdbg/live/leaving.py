@@ -51,11 +51,12 @@ class Leaving:
     def run(self) -> None:
         """Undo everything; an error is told and does not keep the others from being undone."""
         while self._actions:
-            action = self._actions.pop()
+            action = self._actions[-1]
             try:
                 action()
             except (KdbgError, gdb.error) as error:
                 gdb.write(f"kdbg: {error}\n", gdb.STDERR)
+            self.discard(action)  # not before: an interrupt leaves it to be done
 
 
 # A hook that the user has keeps what it does.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Sequence
+import tempfile
+from typing import IO, Sequence
 
 import gdb
 
 from ..errors import KdbgError
-from ..uml_modules import Module, find_file, read_modules
+from ..uml_modules import Module, at_zero, find_file, read_modules
 from .target import GdbTarget
 
 
@@ -19,6 +20,7 @@ class ModuleSymbols:
         self._target = target
         self._loaded: dict[str, str] = {}
         self._places: dict[str, int] = {}
+        self._copies: dict[str, IO[bytes]] = {}
         self.is_complete = True  # no module was seen in the middle of being loaded
 
     def refresh(self, directories: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
@@ -49,15 +51,29 @@ class ModuleSymbols:
             return [f"no file of module {module.name} found (set kdbg module-path DIRECTORY)"]
         # Without .eh_frame GDB would guess how its frames unwind.
         others = (f"-s {name} {address:#x}" for name, address in module.sections.items() if name != ".text")
-        gdb.execute(f"add-symbol-file {_quoted(path)} {module.text:#x} {' '.join(others)}", to_string=True)
+        shown = self._placeable(key, path)
+        gdb.execute(f"add-symbol-file {_quoted(shown)} {module.text:#x} {' '.join(others)}", to_string=True)
         self._loaded[key] = path
         self._places[key] = module.text
         return []
+
+    # The file itself, or a copy that GDB can place.
+    def _placeable(self, key: str, path: str) -> str:
+        content = at_zero(path)
+        if content is None:
+            return path
+        copy = self._copies[key] = tempfile.NamedTemporaryFile(prefix="kdbg-", suffix=".ko")  # noqa: SIM115
+        copy.write(content)
+        copy.flush()
+        return copy.name
 
     def _drop(self, key: str) -> None:
         del self._loaded[key]
         with contextlib.suppress(gdb.error):
             gdb.execute(f"remove-symbol-file -a {self._places.pop(key):#x}", to_string=True)
+        copy = self._copies.pop(key, None)
+        if copy is not None:
+            copy.close()
 
 
 def _quoted(path: str) -> str:

@@ -35,16 +35,15 @@ class Loaded(NamedTuple):
 
 def loaded_objfiles() -> tuple[Objfile, ...]:
     """Return GDB's ELF files with their load biases, from its section table; no packet is sent for it."""
-    return tuple(Objfile(path, bias or 0) for path, bias in _Known().biases.items())
+    return _Known().objfiles
 
 
 def find_loaded(target: Target) -> Loaded:
     """Return the ELF files of a program; memory is read only where GDB's list of a process lacks something."""
     known = _Known()
-    objfiles = tuple(Objfile(path, bias or 0) for path, bias in known.biases.items())
     if target.is_system:
-        return _in_machine(target, objfiles)
-    return _completed(target, known) if _is_lacking(target, known) else Loaded(objfiles)
+        return _in_machine(target, known.objfiles)
+    return _completed(target, known) if _is_lacking(target, known) else Loaded(known.objfiles)
 
 
 # The kernel may have been moved, of which GDB knows nothing; a pc outside of all files gives it away.
@@ -56,6 +55,10 @@ def _in_machine(target: Target, objfiles: tuple[Objfile, ...]) -> Loaded:
 
 class _Known:
     """What GDB knows: the files by their paths here, with their load biases (None if GDB has no section of one)."""
+
+    @property
+    def objfiles(self) -> tuple[Objfile, ...]:
+        return (*(Objfile(path, bias or 0) for path, bias in self.biases.items()), *self.copies)
 
     @cached_property
     def main(self) -> str:
@@ -79,21 +82,43 @@ class _Known:
         return biases
 
     @cached_property
-    def _listed(self) -> dict[str, dict[str, int]]:
+    def copies(self) -> tuple[Objfile, ...]:
+        """Files that are loaded a second time at another place, as each namespace of dlmopen has its own libc."""
+        seen = {(os.path.realpath(path), bias) for path, bias in self.biases.items()}
+        found: list[Objfile] = []
+        for name, loads in self._listed.items():
+            path = _local(name)
+            for sections in loads:
+                bias = next((_bias_by_sections(elf, sections) for elf in _opened(path)), None)
+                is_whole = sections.keys() == loads[0].keys()
+                if bias is not None and is_whole and (os.path.realpath(path), bias) not in seen:
+                    seen.add((os.path.realpath(path), bias))
+                    found.append(Objfile(path, bias))
+        return tuple(found)
+
+    # The sections of each file; as often as it is loaded.
+    @cached_property
+    def _listed(self) -> dict[str, list[dict[str, int]]]:
         space = gdb.current_progspace()
         main = (space.filename if space else None) or ""
-        listed: dict[str, dict[str, int]] = {}
+        listed: dict[str, list[dict[str, int]]] = {}
         for line in (gdb.execute("info files", to_string=True) or "").splitlines():
             header, section = _MAIN.match(line), _SECTION.match(line)
             if header:
                 main = header[1]
             elif section:
-                listed.setdefault(section[3] or main, {}).setdefault(section[2], int(section[1], 16))
+                loads = listed.setdefault(section[3] or main, [{}])
+                if section[2] in loads[-1]:
+                    loads.append({})
+                loads[-1][section[2]] = int(section[1], 16)
         return listed
 
     @cached_property
     def _symbol_files(self) -> dict[str, dict[str, int]]:
         listed: dict[str, dict[str, int]] = {}
+        # GDB 16 dies of listing a file without sections.
+        if not all(_has_sections(_local(name)) for name, _ in _named()):
+            return listed
         name = ""
         for line in (gdb.execute("maint info sections -all-objects", to_string=True) or "").splitlines():
             header, section = _OBJECT.match(line), _OBJECT_SECTION.match(line)
@@ -104,7 +129,7 @@ class _Known:
         return listed
 
     def _bias(self, elf: ElfFile, name: str) -> Optional[int]:
-        bias = _bias_by_sections(elf, self._listed.get(name, {}))
+        bias = _bias_by_sections(elf, self._listed.get(name, [{}])[0])
         return bias if bias is not None else _bias_by_sections(elf, self._symbol_files.get(name, {}))
 
 
@@ -126,6 +151,13 @@ def _bias_by_sections(elf: ElfFile, sections: Mapping[str, int]) -> Optional[int
         return next((sections[section.name] - section.address for section in placed), None)
     except KdbgError:
         return None
+
+
+def _has_sections(path: str) -> bool:
+    try:
+        return all(elf.sections for elf in _opened(path))
+    except KdbgError:
+        return False
 
 
 def _opened(path: str) -> Iterator[ElfFile]:
@@ -162,7 +194,8 @@ def _is_lacking(target: Target, known: _Known) -> bool:
 
 def _completed(target: Target, known: _Known) -> Loaded:
     paths = {os.path.realpath(path): path for path in known.biases}
-    found: dict[str, Optional[Objfile]] = {}
+    left = dict(paths)
+    found: dict[tuple[str, int], Objfile] = {}
     problems: list[str] = []
     for number, loaded in enumerate(loaded_objects(target, next(_opened(known.main), None))):
         path = known.main if number == 0 and known.main else _on_this_machine(loaded.name)
@@ -170,16 +203,18 @@ def _completed(target: Target, known: _Known) -> Loaded:
             problems.append(f"what is loaded at {loaded.load_bias:#x} has no name in memory: name its file with --bias")
             continue
         real = os.path.realpath(path)
-        path = paths.get(real, path)
-        bias = known.biases.get(path) if number else None
-        problem = _problem(target, path, loaded) if bias is None else None
-        problems += [problem] if problem else []
-        found[real] = None if problem else Objfile(path, loaded.load_bias if bias is None else bias)
-    for real, path in paths.items():
-        if real not in found:
-            found[real] = _without_list(path, known.biases[path])
-            problems += [] if found[real] else [f"where {safe_text(path, 200)} is loaded cannot be found: give --bias"]
-    return Loaded(tuple(filter(None, found.values())), tuple(problems), may_change=True)
+        left.pop(real, None)
+        placed = Objfile(paths.get(real, path), loaded.load_bias)
+        problem = None if number and placed in known.objfiles else _problem(target, placed.path, loaded)
+        if problem:
+            problems.append(problem)
+        else:
+            found.setdefault((real, placed.load_bias), placed)
+    for path in left.values():
+        alone = _without_list(path, known.biases[path])
+        problems += [] if alone else [f"where {safe_text(path, 200)} is loaded cannot be found: give --bias"]
+        found.update({(path, alone.load_bias): alone} if alone else {})
+    return Loaded(tuple(found.values()), tuple(problems), may_change=True)
 
 
 # A file that stands in no list of the process: the user named it to GDB, or the process has no list.

@@ -13,29 +13,33 @@ from typing import Callable, Mapping, Optional, Sequence
 
 import gdb
 
-from ..errors import KdbgError, TargetUnavailable
+from ..errors import KdbgError, NotSupported, TargetUnavailable
 from ..overlap_command import COUNT
 from ..overlap_plan import Plan, Planner
 from ..overlap_probe import Way, extend, find_areas, install, is_active, remove
 from ..overlap_report import FRAMES, PROBE_RING, Call, OverlapHit, describe_hit
 from ..overlap_stub import GO_ON, OLD_MASK, SAVED, TaskPlace
-from ..probe_area import CAPACITY, FIRST_TOKEN, INDEX, RECORD, SWITCH, TOKENS, Area, read_header
+from ..probe_area import AREA_SIZE, CAPACITY, FIRST_TOKEN, INDEX, MAGIC, RECORD, SWITCH, TOKENS, Area
 from ..ring import CONTEXTS
 from ..ring_layout import BUFFER
 from ..ring_layout import INDEX as RING_INDEX
 from ..ring_layout import SWITCH as RING_SWITCH
+from ..seccomp import SystemCall
+from ..syscall_names import NAMES
 from ..target import Symbol
 from ..uml_kernel import find_kernel
 from ..units import Address, Size
-from .injection import injecting, traced_process
+from .injection import injecting, read_process, traced_process
 from .probe_host import NativeHost
 from .ptrace import Thread
+from .sandboxes import require_calls
 from .target import GdbTarget, evaluate
 
 HIT_FUNCTION = "_kdbg_overlap"
 # Ignored by default, and seldom used.
 _SIGNALS = (signal.SIGURG, signal.SIGWINCH)
 _RED_ZONE = 128
+_SOMEWHERE = 0x7000_0000_0000
 # Told what was found; says whether to stop.
 Found = Callable[[OverlapHit], bool]
 
@@ -77,11 +81,15 @@ class GdbProbe:
         for area in find_areas(self._host):
             if is_active(self._host, area):
                 raise KdbgError("the program has an overlap probe already (kdbg overlap --off takes it out)")
-            remove(self._host, area)
+            with self._host.alone():
+                remove(self._host, area)
         number = _quiet_signal(process, mode)
+        _require_calls(self._host, number)
         plans = self._plans(lambda address: False)
         about = {"mode": mode, "routines": list(routines)}
-        self._probe = install(self._host, plans, number, mode != COUNT, about, _task_place(target))
+        task = _task_place(target)
+        with self._host.alone():
+            self._probe = install(self._host, plans, number, mode != COUNT, about, task)
         self.problems = [problem for plan in plans for problem in plan.problems]
         self.how = _how(plans)
         self._catchpoint: Optional[int] = None
@@ -120,7 +128,8 @@ class GdbProbe:
                 gdb.execute(f"delete {number}", to_string=True)
         if gdb.selected_thread() is None or gdb.selected_inferior().pid != self._host.process:
             return ()  # it ended, or GDB went on with its child
-        return remove(self._host, self._probe.area).problems
+        with self._host.alone():
+            return remove(self._host, self._probe.area).problems
 
     # The condition of the catchpoint: a stop or not.
     def _hit(self) -> int:
@@ -151,7 +160,7 @@ class GdbProbe:
             self._target.write_memory(Address(token), told.sp.to_bytes(8, "little"))
             self._shown[token] = thread.ptid[1], way.routine
         self._target.write_memory(Address(told.sp - GO_ON), bytes(8))
-        Thread(thread.ptid[0], thread.ptid[1]).set_signal_mask(told.word(OLD_MASK))
+        Thread(thread.ptid[1]).set_signal_mask(told.word(OLD_MASK))
         registers = {name: told.word(below) for name, below in SAVED.items()}
         for name, value in {**registers, "rax": 0, "r10": 0, "r11": 0, "rip": way.routine}.items():
             gdb.parse_and_eval(f"${name} = {value:#x}")
@@ -172,14 +181,35 @@ class GdbProbe:
                 with contextlib.suppress(KdbgError):
                     self._target.write_memory(Address(token), bytes(8))
 
-    def is_there(self) -> bool:
-        """Tell whether the program still has it: it may have become another one."""
-        is_same = gdb.selected_inferior().pid == self._host.process
-        return is_same and read_header(self._host, self._probe.area) is not None
+    def is_kept(self, ended: int = 0) -> bool:
+        """Tell whether a process of this GDB still has it, not counting one that ends.
+
+        A program that executes another one loses it. A child has it as its parent does, and when GDB goes on with the
+        child alone, the probe that counts is the child's.
+        """
+        living = [inferior.pid for inferior in gdb.inferiors() if inferior.pid not in (0, ended)]
+        if self._host.process not in living:
+            heir = next(filter(self._is_in, living), None)
+            if heir is None:
+                return False
+            self._host = NativeHost(heir)
+        return self._is_in(self._host.process)
+
+    def _is_in(self, process: int) -> bool:
+        try:
+            return read_process(process, self._probe.area.header, len(MAGIC)) == MAGIC
+        except KdbgError:
+            return False
+
+    def is_left(self) -> bool:
+        """Tell whether the process has memory at the probe's place, whatever GDB knows of it."""
+        with contextlib.suppress(KdbgError):
+            return any(mapping.start == self._probe.area.start for mapping in self._host.mappings())
+        return False
 
     def loaded(self) -> None:
         """Note that a library is being loaded: its slots are filled when the program's own code goes on."""
-        if not self.is_there():
+        if gdb.selected_inferior().pid != self._host.process or not self._is_in(self._host.process):
             return
         with contextlib.suppress(gdb.error, KdbgError, ValueError):
             loader = gdb.newest_frame().pc()
@@ -248,6 +278,21 @@ def _ring_symbols(area: Area) -> Mapping[str, Symbol]:
         name: Symbol(PROBE_RING if name == BUFFER else name, Address(place), Size(size), "")
         for (name, size), place in zip(sizes.items(), places)
     }
+
+
+# What a probe is put in and taken out with, and what it calls itself, with arguments as they might be.
+def _require_calls(host: NativeHost, number: int) -> None:
+    process, threads = host.process, list(host.threads())
+    place, size, code = _SOMEWHERE, AREA_SIZE, Area(0).code_size
+    made = {
+        "mmap": (place, size, 3, 0x100022, -1, 0), "mprotect": (place, code, 5), "munmap": (place, size),
+        "rt_sigprocmask": (1, place, place, 8), "getpid": (), "gettid": (), "tgkill": (process, process, number),
+    }  # fmt: skip
+    calls = [SystemCall(name, NAMES.index(name), arguments) for name, arguments in made.items()]
+    try:
+        require_calls(process, threads, calls, place)
+    except NotSupported as error:
+        raise NotSupported(f"{error}: a probe cannot be put in, use --exact, which is slow") from None
 
 
 # A signal that the program does not handle, wait for or expect, so that it may come without effect.

@@ -77,7 +77,9 @@ class GdbOverlaps:
         areas = find_areas(host)
         problems = self._forget()
         # Those of another GDB, or of a program before a fork.
-        left: list[Removal] = [remove(host, area) for area in find_areas(host)] if not problems else []
+        left: list[Removal] = []
+        with host.alone():
+            left += [remove(host, area) for area in find_areas(host)] if not problems else []
         problems = *problems, *(problem for removal in left for problem in removal.problems)
         gone = len(areas) - len(find_areas(host))
         return OverlapArmed(f"took {gone} probe{'s' * (gone != 1)} out", (), tuple(problems))
@@ -98,12 +100,19 @@ class GdbOverlaps:
         try:
             for problem in self._forget():
                 gdb.write(f"kdbg: {problem}\n", gdb.STDERR)
-        except (KdbgError, gdb.error):
-            pass  # the program is gone
+        except (KdbgError, gdb.error) as error:
+            if probe is not None and probe.is_left():
+                gdb.write(f"kdbg: the overlap probe stays in the program, passing calls through: {error}\n", gdb.STDERR)
         except BaseException:
             self._probe, self._exact = probe, exact  # interrupted: it is still there
             raise
         return 1
+
+    def ended(self, process: int) -> None:
+        """Disarm what was in a process that has ended, or that GDB left for its child: the child has the probe too."""
+        others = any(inferior.pid not in (0, process) for inferior in gdb.inferiors())
+        if not (self._probe.is_kept(process) if self._probe is not None else others):
+            self.disarm()
 
     def _leave(self) -> None:
         self.disarm()
@@ -136,7 +145,7 @@ class GdbOverlaps:
 
     def stopped(self) -> None:
         """Take note of a stop."""
-        if self._probe is not None and not self._probe.is_there():
+        if self._probe is not None and not self._probe.is_kept():
             self._forget()
         if self._probe is not None:
             self._probe.stopped()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 
 import gdb
 
@@ -13,10 +14,11 @@ from .settings import declare_settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Optional, Sequence, Union
+    from typing import Generator, Optional, Sequence, Union
 
     from .session import GdbSession
 
+_PIECE = 1 << 15
 _COLOURS = {"corrupted": "31;1", "intact": "32", "unset": "33", "unknown": "33"}
 
 
@@ -36,6 +38,9 @@ class _Plugin:
             gdb.events.stop.connect(self._on_stop)
             gdb.events.exited.connect(self._on_exit)
             gdb.events.connection_removed.connect(self._on_disconnect)
+            absorbing = _absorbing()
+            next(absorbing)
+            gdb.events.gdb_exiting.connect(absorbing.send)
             gdb.events.gdb_exiting.connect(self._on_gdb_exit)
             gdb.events.before_prompt.connect(self._on_prompt)
             gdb.events.new_objfile.connect(self._on_new_objfile)
@@ -72,11 +77,11 @@ class _Plugin:
         elif gdb.parameter("kdbg format") == "json":
             from ..render.json import to_json
 
-            print(to_json(name, result))
+            _write(to_json(name, result))
         else:
             from ..render.table import to_text
 
-            print(to_text(result, styled))
+            _write(to_text(result, styled))
 
     def _on_continue(self, event: object) -> None:
         self.session.going_on()
@@ -94,8 +99,8 @@ class _Plugin:
         except KdbgError as error:
             gdb.write(f"kdbg: {error}\n", gdb.STDERR)
 
-    def _on_exit(self, event: object) -> None:
-        self.session.new_target()
+    def _on_exit(self, event: gdb.ExitedEvent) -> None:
+        self.session.ended(event.inferior.pid)
 
     def _on_disconnect(self, event: object) -> None:
         # The next machine may have a process with the same page tables. GDB is in the middle of taking this one down,
@@ -109,14 +114,26 @@ class _Plugin:
         self.session.settle()
 
     def _on_gdb_exit(self, event: object) -> None:
+        # After SIGTERM, GDB 13 begins its end anew in the first call that looks whether to quit, as this one does, and
+        # does not come back from it. That must not be in the middle of what follows.
+        with contextlib.suppress(KeyboardInterrupt, gdb.error):
+            gdb.execute("output 0", to_string=True)
         # GDB 13 takes its connections down after Python's end, and dies of a handler that is still there.
         with contextlib.suppress(SystemError, ValueError):
             gdb.events.connection_removed.disconnect(self._on_disconnect)
-        # A GDB that is ended by a signal interrupts what it does next; what it has put into a program must go.
+        # What kdbg has put into a program must go.
         for _ in range(3):
             with contextlib.suppress(KeyboardInterrupt, SystemError):
                 self.session.end()
                 return
+
+
+# A signal that ends GDB interrupts the first instruction of Python's that follows. A function would not come to its
+# `try`; a generator is in it already.
+def _absorbing() -> Generator[None, object, None]:
+    while True:
+        with contextlib.suppress(KeyboardInterrupt):
+            yield
 
 
 def styled(text: str, role: str) -> str:
@@ -127,6 +144,13 @@ def styled(text: str, role: str) -> str:
 
     code = _COLOURS.get(text, "") if role == "verdict" else COLOURS.get(role, "")
     return f"\x1b[{code}m{text}\x1b[0m" if code else text
+
+
+# In pieces: while GDB writes, it does not heed Ctrl-C.
+def _write(text: str) -> None:
+    for start in range(0, len(text), _PIECE):
+        gdb.write(text[start : start + _PIECE])
+    gdb.write("\n")
 
 
 def _files(typed: str, word: str) -> Sequence[str]:
@@ -159,9 +183,10 @@ class _GdbCommand(gdb.Command):
         if registry.asks_for_file(self._command, text):
             # GDB's own completer would take all that was typed for the file's name; it is only asked for word breaks.
             return gdb.COMPLETE_FILENAME if word is None else _files(text.rsplit(" ", 1)[-1], word)
-        if not text.rsplit(" ", 1)[-1].startswith("-") and "address" in kinds:
+        is_bare = not text.rsplit(" ", 1)[-1].startswith("-") and registry.awaiting_value(self._command, text) is None
+        if is_bare and "address" in kinds:
             return gdb.COMPLETE_EXPRESSION
-        if not text.rsplit(" ", 1)[-1].startswith("-") and "routine" in kinds:
+        if is_bare and "routine" in kinds:
             return gdb.COMPLETE_SYMBOL
         if "process" in kinds:
             return registry.complete(self._command, text, word, _processes(text))
@@ -194,8 +219,16 @@ class _Prefix(gdb.Command):
         self._plugin.run(self._status, "")
 
 
+# Without a locale (as in containers) Python takes all text for UTF-8, but GDB hands it names as ASCII: every file whose
+# path has another letter would be an error.
+def _agree_on_utf8() -> None:
+    if sys.flags.utf8_mode and gdb.parameter("host-charset") == "auto":
+        gdb.execute("set host-charset UTF-8")
+
+
 def load() -> None:
     """Declare kdbg's commands and settings to this GDB."""
+    _agree_on_utf8()
     plugin = _Plugin()
     commands = registry.commands()
     status = next(command for command in commands if command.name == "status")

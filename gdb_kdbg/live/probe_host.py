@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
 from array import array
@@ -14,8 +15,10 @@ from ..mappings import PAGE
 from ..mappings import Mapping as Mapped
 from ..ranges import Range
 from ..units import Address, Size
+from .halting import halted
 from .injection import injecting, mappings_of, read_process
 from .ptrace import Thread
+from .sharers import stopped_sharers
 
 _READ_WRITE, _READ_EXECUTE = 3, 5
 # MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE
@@ -38,6 +41,17 @@ class NativeHost:
 
     def __init__(self, process: int) -> None:
         self.process = process
+        self._others: Sequence[Thread] = ()
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep the program from running, also what GDB lets run and does not know of; raise KdbgError."""
+        with halted(self.process), stopped_sharers(self.process) as others:
+            self._others = others
+            try:
+                yield
+            finally:
+                self._others = ()
 
     def read_memory(self, address: Address, size: Size) -> bytes:
         try:
@@ -55,7 +69,7 @@ class NativeHost:
         return mappings_of(self.process)
 
     def map(self, address: int, size: int, code_size: int) -> bool:
-        with injecting() as inject:
+        with injecting(self.process) as inject:
             try:
                 found = inject.call("mmap", address, size, _READ_WRITE, _EXACTLY_THERE, -1, 0)
             except KdbgError as error:
@@ -69,13 +83,14 @@ class NativeHost:
             return False
 
     def unmap(self, address: int, size: int) -> None:
-        with injecting() as inject:
+        with injecting(self.process) as inject:
             inject.call("munmap", address, size)
 
     def threads(self) -> Mapping[int, Thread]:
-        """The threads of the process by their ids."""
+        """The threads of the process by their ids, and those that share its memory."""
         ids = (thread.ptid[1] for thread in gdb.selected_inferior().threads())
-        return {number: Thread(self.process, number) for number in ids}
+        own = {number: Thread(number) for number in ids}
+        return {**own, **{thread.number: thread for thread in self._others}}
 
     def program_counters(self) -> Mapping[int, int]:
         return {number: thread.registers()["rip"] for number, thread in self.threads().items()}

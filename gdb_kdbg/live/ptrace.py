@@ -14,7 +14,7 @@ import os
 import signal
 import time
 from functools import lru_cache
-from typing import Any, Callable, Iterator, Mapping
+from typing import Any, Callable, Iterator, Mapping, Optional
 
 from ..errors import KdbgError, TargetUnavailable
 
@@ -26,11 +26,14 @@ REGISTERS = (
 _CONT, _SINGLESTEP, _GETREGS, _SETREGS = 7, 9, 12, 13
 _GETSIGINFO, _SETSIGINFO, _GETSIGMASK, _SETSIGMASK = 0x4202, 0x4203, 0x420A, 0x420B
 _GET_SYSCALL_INFO, _ENTERING = 0x420E, 1
+_GET_FILTER, _FILTER_STEP = 0x420C, 8
 _SIGINFO_SIZE, _MASK_SIZE = 128, 8
 _WAIT_ANY = 0x40000000  # __WALL: threads too
 _PATIENCE = 10.0
 _GETREGSET, _SETREGSET, _EXTENDED_STATE, _EXTENDED_SIZE = 0x4204, 0x4205, 0x202, 1 << 16
-_TGKILL = 234
+_SEIZE, _INTERRUPT, _DETACH = 0x4206, 0x4207, 17
+_TKILL = 200  # not tgkill: what shares the memory may be of another thread group, and be a thread for GDB
+_KCMP, _KCMP_VM = 312, 1
 # Blocking SIGTRAP would end the program at the single step (Linux kernel/signal.c, force_sig_info_to_task); the others
 # cannot be blocked.
 _BLOCKED = ((1 << 64) - 1) & ~sum(1 << (s - 1) for s in (signal.SIGTRAP, signal.SIGKILL, signal.SIGSTOP))
@@ -44,12 +47,25 @@ def _libc() -> Any:
     return libc
 
 
+def is_same_memory(process: int, other: int) -> bool:
+    """Tell whether two processes share their memory; False where the system does not say."""
+    return int(_libc().syscall(_KCMP, process, other, _KCMP_VM, 0, 0)) == 0
+
+
+def tracer_of(process: int) -> int:
+    """Return which process traces a process or a thread, 0 if none does."""
+    try:
+        with open(f"/proc/{process}/status", encoding="utf-8") as file:
+            return next((int(line.split()[1]) for line in file if line.startswith("TracerPid:")), 0)
+    except OSError:
+        return 0
+
+
 class Thread:
     """One stopped thread, traced by this very GDB."""
 
-    def __init__(self, process: int, thread: int) -> None:
-        self._process = process
-        self._thread = thread
+    def __init__(self, number: int) -> None:
+        self.number = number
         self._swallowed_stop = False
 
     def registers(self) -> dict[str, int]:
@@ -63,6 +79,38 @@ class Thread:
         values = (registers[name] & (1 << 64) - 1 for name in REGISTERS)
         self._ask(_SETREGS, 0, (ctypes.c_uint64 * len(REGISTERS))(*values))
 
+    def news(self) -> Optional[int]:
+        """Return what the thread has stopped by and nobody was told yet: a signal, or more than that for an event of
+        ptrace's; 0 if it has ended. None without news."""
+        try:
+            found = os.waitid(os.P_PID, self.number, os.WEXITED | os.WSTOPPED | os.WNOHANG | os.WNOWAIT | _WAIT_ANY)
+        except OSError:
+            return 0
+        if found is None:
+            return None
+        return int(found.si_status) if found.si_code in (os.CLD_TRAPPED, os.CLD_STOPPED) else 0
+
+    def seize(self) -> None:
+        """Begin to trace a thread that nobody traces; it runs on."""
+        self._ask(_SEIZE, 0, None)
+
+    def interrupt(self) -> None:
+        """Stop a seized thread."""
+        self._ask(_INTERRUPT, 0, None)
+        self._wait()
+
+    def detach(self) -> None:
+        """Trace the thread no more, and let it run."""
+        self._ask(_DETACH, 0, None)
+
+    def take_news(self) -> None:
+        """Be told in GDB's place."""
+        os.waitpid(self.number, _WAIT_ANY | os.WNOHANG)
+
+    def go_on(self, number: int = 0) -> None:
+        """Let the thread run, with a signal."""
+        self._ask(_CONT, 0, ctypes.c_void_p(number))
+
     def is_entering_call(self) -> bool:
         """Tell whether it is stopped where a system call is about to be made, as by `catch syscall`."""
         told = ctypes.create_string_buffer(88)
@@ -71,6 +119,21 @@ class Thread:
         except KdbgError:
             return False  # before Linux 5.3
         return told.raw[0] == _ENTERING
+
+    def system_call_filter(self, index: int) -> Optional[bytes]:
+        """Return a filter of seccomp's, the newest first, as an array of struct sock_filter; None behind the last.
+
+        Raises KdbgError without the right to read it (CAP_SYS_ADMIN, and no sandbox for GDB itself).
+        """
+        try:
+            count = self._ask(_GET_FILTER, index, None)
+        except KdbgError:
+            if ctypes.get_errno() == errno.ENOENT:
+                return None
+            raise
+        program = ctypes.create_string_buffer(count * _FILTER_STEP)
+        self._ask(_GET_FILTER, index, program)
+        return program.raw
 
     @contextlib.contextmanager
     def undisturbed(self) -> Iterator[None]:
@@ -107,7 +170,7 @@ class Thread:
                 self._ask(_SETSIGINFO, 0, stopped_by)
             if self._swallowed_stop:
                 self._swallowed_stop = False
-                self._send(signal.SIGSTOP)  # GDB sent it, and waits for it
+                self.send(signal.SIGSTOP)  # GDB sent it, and waits for it
 
     # A program that was stopped as a job when it was attached to has none (ptrace(2), group-stop).
     def _was_stopped_by_signal(self, into: Any) -> bool:
@@ -121,11 +184,12 @@ class Thread:
     # before. So the thread is resumed into a signal that waits for it already: it executes nothing, and still is where
     # an interrupted system call can be made again.
     def _settle(self) -> None:
-        self._send(signal.SIGTRAP)
+        self.send(signal.SIGTRAP)
         self._resume(_CONT, False)
 
-    def _send(self, number: int) -> None:
-        _libc().syscall(_TGKILL, self._process, self._thread, int(number))
+    def send(self, number: int) -> None:
+        """Send the thread a signal."""
+        _libc().syscall(_TKILL, self.number, int(number))
 
     def extended_state(self) -> bytes:
         """Read the floating-point and vector registers, as the processor saves them."""
@@ -166,15 +230,17 @@ class Thread:
     def _wait(self) -> int:
         end = time.monotonic() + _PATIENCE
         while time.monotonic() < end:
-            found, status = os.waitpid(self._thread, _WAIT_ANY | os.WNOHANG)
+            found, status = os.waitpid(self.number, _WAIT_ANY | os.WNOHANG)
             if found and os.WIFSTOPPED(status):
                 return os.WSTOPSIG(status)
             if found:
-                raise TargetUnavailable(f"thread {self._thread} ended during an injected system call")
-        raise KdbgError(f"thread {self._thread} does not come back from an injected system call")
+                raise TargetUnavailable(f"thread {self.number} ended during an injected system call")
+        raise KdbgError(f"thread {self.number} does not come back from an injected system call")
 
-    def _ask(self, request: int, address: int, data: Any) -> None:
+    def _ask(self, request: int, address: int, data: Any) -> int:
         place = ctypes.cast(data, ctypes.c_void_p) if data is not None else None
-        if _libc().ptrace(request, self._thread, address, place) == -1:
+        result = int(_libc().ptrace(request, self.number, address, place))
+        if result == -1:
             name = errno.errorcode.get(ctypes.get_errno(), "?")
-            raise KdbgError(f"ptrace request {request:#x} on thread {self._thread} failed: {name}")
+            raise KdbgError(f"ptrace request {request:#x} on thread {self.number} failed: {name}")
+        return result

@@ -38,6 +38,7 @@ class GdbSession:
         self._target = GdbTarget()
         self.leaving = Leaving()
         self._armed: Optional[Armed] = None
+        self._armed_in = 0
         self._overlaps: Optional[GdbOverlaps] = None
         self._dumps = GuestDumps()
         self.guards = Guards()
@@ -168,8 +169,11 @@ class GdbSession:
             self._overlaps.loaded()
 
     def disarm(self) -> int:
-        armed = self._armed.disarm() if self._armed else 0
-        return armed + (self._overlaps.disarm() if self._overlaps else 0)
+        return self._disarm_checks() + (self._overlaps.disarm() if self._overlaps else 0)
+
+    def _disarm_checks(self) -> int:
+        self._armed_in = 0
+        return self._armed.disarm() if self._armed else 0
 
     def armed(self) -> tuple[str, ...]:
         return tuple(line for arms in (self._armed, self._overlaps) if arms for line in arms.describe())
@@ -178,6 +182,7 @@ class GdbSession:
         from .stops import Armed
 
         self._armed = self._armed or Armed(self._target)
+        self._armed_in = gdb.selected_inferior().pid
         return self._armed
 
     def stopped(self) -> bool:
@@ -212,11 +217,16 @@ class GdbSession:
             self._is_stale = False
             self._gone()
 
-    def new_target(self) -> None:
-        """Forget guards and disarm: the program they belong to is gone."""
+    def ended(self, process: int) -> None:
+        """Forget guards and disarm: the program they belong to is gone. One of several may be another one."""
         self.going_on()
-        self.guards.forget()
-        self._gone()
+        if self._armed_in in (0, process):
+            self.guards.forget()
+            self._disarm_checks()
+        if self._overlaps:
+            self._overlaps.ended(process)
+        if self._uml and self._uml.process in (None, process):
+            self._uml.gone()
 
     def _gone(self) -> None:
         self.disarm()

@@ -14,7 +14,7 @@ from ..symbols import Symbols
 from ..target import ArrayType, Frame, Location, Objfile, Signal, Symbol
 from ..units import ADDRESS_MASK, Address, Size
 from .objfiles import Loaded, find_loaded, loaded_objfiles
-from .types import array_type, member
+from .types import array_type, member, word_type
 
 _FRAME_REGISTERS = ("rbp", "rsp")
 _GONE = ("Remote connection closed", "Remote communication error", "Connection", "not being run", "no process")
@@ -119,7 +119,7 @@ class GdbTarget:
             with gdb_errors():
                 value = gdb.newest_frame().read_register(name)
                 # $cr3 and $eflags have flag types, which only a cast turns into numbers.
-                return int(value.cast(gdb.lookup_type("unsigned long long"))) & ADDRESS_MASK
+                return int(value.cast(word_type())) & ADDRESS_MASK
         except (ValueError, gdb.error):
             return None
 
@@ -250,7 +250,8 @@ def _gdb_symbol(name: str) -> Optional[Symbol]:
     if not re.fullmatch(r"[A-Za-z_.$][\w.$]*", name):
         return None
     try:
-        value = gdb.parse_and_eval(f"(unsigned long)&'{name}'")
+        with gdb.with_parameter("language", "c"):
+            value = gdb.parse_and_eval(f"&'{name}'")
     except gdb.error:
         return None
     return Symbol(name, Address(int(value) & ADDRESS_MASK), Size(0), "")
@@ -300,6 +301,6 @@ def evaluate(expression: str) -> Address:
         elif value.type.code == gdb.TYPE_CODE_ERROR and value.address is not None:
             value = value.address  # a symbol without debug information stands for its address
         assert value is not None
-        return Address(int(value.cast(gdb.lookup_type("unsigned long"))) & ADDRESS_MASK)
+        return Address(int(value.cast(word_type())) & ADDRESS_MASK)
     except gdb.error as error:
         raise KdbgError(f"cannot evaluate {expression!r}: {str(error).strip().rstrip('.')}") from None

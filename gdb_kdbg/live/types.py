@@ -10,6 +10,11 @@ from ..target import ArrayType
 from ..units import Count, Size
 
 
+def word_type() -> gdb.Type:
+    """Return the type of a word of 64 bits; C's names of it are unknown to GDB 16 in a frame of Rust."""
+    return gdb.selected_inferior().architecture().integer_type(64, False)
+
+
 def array_type(of: gdb.Type) -> ArrayType:
     """Describe a variable's type: an array of elements, or one element."""
     outer = of.strip_typedefs()

@@ -17,6 +17,7 @@ from ..uml_kernel import banner, is_uml
 from ..uml_modules import directories_for, list_head
 from ..uml_processes import KernelProcess
 from ..units import safe_text
+from .halting import halted
 from .injection import injecting
 from .leaving import Leaving
 from .module_symbols import ModuleSymbols
@@ -116,14 +117,15 @@ class UmlConnection:
 
     def _finish(self, is_there: bool) -> None:
         problems: list[str] = []
-        self._leaving.discard(self.leave)
         while self._undo:
-            needs_process, action = self._undo.pop()
+            needs_process, action = self._undo[-1]
             try:
                 if is_there or not needs_process:
                     action()
             except (KdbgError, gdb.error) as error:
                 problems.append(str(error))
+            self._undo.pop()  # not before: an interrupt leaves it to be done
+        self._leaving.discard(self.leave)
         self._kernel = self._list_seen = None
         if problems:
             raise KdbgError(f"not all could be undone: {'; '.join(problems)}")
@@ -144,7 +146,8 @@ class UmlConnection:
                 return
             # Such a kernel never asks for that; a GDB that was killed has left it.
             before = _ACTION.pack(handler, flags & ~_NO_STOPS, restorer, mask)
-            self._undo.append((True, lambda: _set_action(before)))
+            process = injection.process
+            self._undo.append((True, lambda: _set_action(process, before)))
             quiet = _ACTION.pack(handler, flags | _NO_STOPS, restorer, mask)
             injection.call("rt_sigaction", _SIGCHLD, injection.scratch(quiet), 0, _MASK_SIZE)
 
@@ -155,8 +158,8 @@ WITHOUT_SYMBOLS = (
 )
 
 
-def _set_action(action: bytes) -> None:
-    with injecting() as injection:
+def _set_action(process: int, action: bytes) -> None:
+    with halted(process), injecting(process) as injection:
         injection.call("rt_sigaction", _SIGCHLD, injection.scratch(action), 0, _MASK_SIZE)
 
 

@@ -44,7 +44,11 @@ class OfflineSession:
             from ..file_target import FileTarget
 
             return FileTarget([Objfile(path, 0) for path in self._files])
-        return self.target
+        if self._target is None:
+            raise TargetUnavailable(
+                "no target: name a file before what is looked for in it, or a core dump with --core"
+            )
+        return self._target
 
     def loaded_symbols(self) -> Optional[Symbols]:
         if self._target is None and not self._files:

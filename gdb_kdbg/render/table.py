@@ -5,8 +5,10 @@ Rows that have rows themselves are shown one after the other, each with its own 
 
 from __future__ import annotations
 
-from operator import attrgetter
-from typing import Any, Callable, Iterable, Sequence
+import sys
+from array import array
+from operator import attrgetter, itemgetter
+from typing import Any, Callable, Iterable, NamedTuple, Sequence
 
 from .columns import aligned
 from .fields import Field, fields_of, is_record
@@ -68,47 +70,69 @@ def _separated(blocks: Iterable[Sequence[str]]) -> list[str]:
 
 def _table(rows: Sequence[Any]) -> list[str]:
     fields = [field for field in fields_of(type(rows[0])) if field.in_text and field.name != "line"]
-    columns = [(field, _values(rows, field)) for field in fields]
-    shown = [(field, values) for field, values in columns if not _is_blank(values)]
+    columns = [_Column(field, values, set(map(type, values))) for field in fields for values in (_values(rows, field),)]
+    shown = [column for column in columns if not _is_blank(column)]
     return aligned(
-        [field.label for field, _ in shown],
-        [_texts(values, field) for field, values in shown],
-        [_kinds(values) <= {int, bool, _NONE} for _, values in shown],
+        [column.field.label for column in shown],
+        [_texts(column) for column in shown],
+        [column.kinds <= {int, bool, _NONE} for column in shown],
     )
 
 
+class _Column(NamedTuple):
+    field: Field
+    values: Sequence[Any]
+    kinds: set[type]
+
+
 def _values(rows: Sequence[Any], field: Field) -> Sequence[Any]:
-    values = list(map(attrgetter(field.name), rows))
+    values = _column(rows, field.name)
     # A source place is one thing to a reader: `file` takes `line` with it.
     if field.name == "file":
         lines = [getattr(row, "line", None) for row in rows]
         return [f"{value}:{line}" if value and line else value for value, line in zip(values, lines)]
     if "unless" in field.metadata:
         name, unwanted = field.metadata["unless"]
-        others = map(attrgetter(name), rows)
-        return [None if other == unwanted else value for value, other in zip(values, others)]
+        return [None if other == unwanted else value for value, other in zip(values, _column(rows, name))]
     return values
 
 
-def _kinds(values: Iterable[Any]) -> set[type]:
-    return set(map(type, values))
+# Of a tuple by its index: by name it takes twice the time.
+def _column(rows: Sequence[Any], name: str) -> list[Any]:
+    names = getattr(rows[0], "_fields", ())
+    return list(map(itemgetter(names.index(name)) if name in names else attrgetter(name), rows))
 
 
-def _is_blank(values: Sequence[Any]) -> bool:
+def _is_blank(column: _Column) -> bool:
     # 0 is a value, False is the absence of a mark.
-    return not any(values) and _kinds(values) <= {_NONE, bool, str, dict}
+    return column.kinds <= {_NONE, bool, str, dict} and not any(column.values)
 
 
 # What to do is decided once a column: decided once a cell, it takes ten times as long.
-def _texts(values: Sequence[Any], field: Field) -> Sequence[str]:
-    kinds = _kinds(values)
+def _texts(column: _Column) -> Sequence[str]:
+    field, values, kinds = column
+    if kinds == {str}:
+        return values
     if kinds <= {str, _NONE}:
         return [value or "" for value in values]
     if kinds <= {int, _NONE} and "within" not in field.metadata:
         if field.is_hexadecimal:
-            return ["" if value is None else f"{value:#018x}" for value in values]
+            return _words(values)
         return ["" if value is None else str(value) for value in values]
     return [_row_cell(value, field) for value in values]
+
+
+# All at once by the bytes of an array: a tenth of the time that it takes one by one.
+def _words(values: Sequence[Any]) -> Sequence[str]:
+    has_blanks = None in values
+    try:
+        words = array("Q", [value or 0 for value in values] if has_blanks else values)
+    except OverflowError:
+        return ["" if value is None else f"{value:#018x}" for value in values]
+    if sys.byteorder == "little":
+        words.byteswap()
+    texts = ("0x" + words.tobytes().hex("|", words.itemsize).replace("|", "|0x")).split("|")
+    return ["" if value is None else text for value, text in zip(values, texts)] if has_blanks else texts
 
 
 def _row_cell(value: Any, field: Field) -> str:

@@ -27,7 +27,7 @@ def null_call(scene: Scene) -> Optional[Finding]:
     if jump.is_unbound or (slot is not None and (slot.is_unrelocated or jump.site.value != 0)):
         return None
     where = code_place(scene, jump.site.call.address)
-    if slot is not None and slot.row.status == RESOLVED:
+    if slot is not None and slot.row.status == RESOLVED and jump.site.is_sure:
         name = target_name(scene, slot)
         summary = f"call of {name}, a weak symbol that no loaded file defines: {where} went to 0"
     else:
@@ -67,7 +67,7 @@ def _before_relocation(scene: Scene, site: CallSite) -> tuple[str, ...]:
 def _further(jump: BadJump) -> tuple[str, ...]:
     if jump.site is None or jump.site.place is None or jump.site.value != jump.destination:
         return ()
-    if jump.slot is not None and jump.slot.row.status == RESOLVED:
+    if jump.slot is not None and jump.slot.row.status == RESOLVED and jump.site.is_sure:
         return ("test the address of a weak symbol before calling it",)
     return (f"kdbg watch {jump.site.place:#x},8, then run it again",)
 

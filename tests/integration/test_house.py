@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import shutil
 import subprocess
@@ -48,6 +49,29 @@ def test_sourced_from_another_script(tmp_path: pathlib.Path) -> None:
     assert "kdbg ring --last 4" in text and "not loaded" not in text
 
 
+@pytest.mark.parametrize("locale", ["C", "POSIX", "C.UTF-8"])
+def test_letters_beyond_ascii_in_any_locale(locale: str, tmp_path: pathlib.Path) -> None:
+    source = tmp_path / "prüfung.c"
+    source.write_text("int größe(void) { return 1; }\nint main(void) { return größe(); }\n", encoding="utf-8")
+    program = tmp_path / "prüfung"
+    support.require("gcc")
+    support.run("gcc", "-g", "-o", str(program), str(source))
+    lines = ["starti", "kdbg", "kdbg symbol größe", "show host-charset"]
+    output = support.gdb(lines, str(program), environment={"LC_ALL": locale})
+    assert [item["objfile"] for item in output.data("status")["objfiles"]][:1] == [str(program)]
+    assert output.data("symbol")["symbols"][0]["name"] == "größe"
+    assert ('is "UTF-8"' in output.text) == (locale != "C.UTF-8"), output.text
+
+
+def test_a_charset_of_the_users_own_stays() -> None:
+    before = ["-nx", "-batch", "-iex", "set host-charset ISO-8859-1"]
+    words = [*before, "-ex", f"source {support.ROOT / 'gdbinit.py'}", "-ex", "show host-charset"]
+    done = subprocess.run(
+        ["gdb", *words], capture_output=True, text=True, timeout=support.DEADLINE, env={**os.environ, "LC_ALL": "C"}
+    )
+    assert 'is "ISO-8859-1"' in done.stdout
+
+
 @pytest.mark.parametrize("name", ["status", "ring", "canary", "watch", "why"])
 def test_help(name: str) -> None:
     text = support.gdb([f"help kdbg {name}"], json_format=False).text
@@ -61,6 +85,13 @@ def test_completion() -> None:
     lines = output.text.split("\n")
     assert {f"kdbg {name}" for name in ("ring", "canary", "watch", "why", "status")} <= set(lines)
     assert "kdbg ring --last" in lines and "kdbg canary --syscalls" in lines and "set kdbg format" in lines
+
+
+def test_completion_of_an_option_s_value_offers_what_it_takes() -> None:
+    lines = [f"complete kdbg check-copy {words}" for words in ("any --contract mem", "any --args d", "any --q")]
+    output = support.gdb(lines, json_format=False).text.split("\n")
+    found = [line.rsplit(" ", 1)[1] for line in output if line.startswith("kdbg check-copy any --")]
+    assert found == ["memcpy", "memmove", "mempcpy", "memset", "--quick"]
 
 
 def test_forms_of_output(runtime: KernelBuilder) -> None:

@@ -217,3 +217,35 @@ def test_a_program_that_was_built_again_is_not_taken_for_the_one_that_runs(
     output = support.gdb(["kdbg"], str(program), str(core))
     assert any("is not the file that was loaded" in problem for problem in output.problems("status")), output.text
     assert str(program) not in [file["objfile"] for file in output.data("status")["objfiles"]]
+
+
+REBUILT = """
+#include <stdlib.h>
+static int one(int x) { return x + 1; }
+static int two(int x) { return x + 2; }
+int (*const table[])(int) = {FIRST, SECOND, FIRST, SECOND};
+int main(int argc, char **argv) { (void)argv; if (table[argc & 3](1)) abort(); return 0; }
+"""
+
+
+@pytest.mark.parametrize("other", ["one", "two"])
+def test_a_program_that_was_built_anew_since_is_not_judged_by_its_new_file(other: str, tmp_path: pathlib.Path) -> None:
+    program, core = str(tmp_path / "program"), str(tmp_path / "core")
+
+    def build(first: str, second: str) -> None:
+        (tmp_path / "source.c").write_text(REBUILT.replace("FIRST", first).replace("SECOND", second))
+        support.run("gcc", "-g", "-Wl,--build-id", "-o", program, str(tmp_path / "source.c"))
+
+    build("one", "two")
+    support.gdb(["run", f"generate-core-file {core}"], program)
+    build(*(("two", "one") if other == "two" else ("one", "two")))
+    inside, outside = support.gdb(["kdbg got program"], program, core), support.kdbg("got", "--core", core, program)
+    if other == "one":  # the same file again
+        assert inside.data("got")["objfiles"][0]["counts"].keys() <= {"resolved", "lazy"}
+        assert outside.problems("got") == []
+        return
+    assert "program is not the file that was loaded" in inside.text and not inside.objects
+    files = outside.data("got")["objfiles"]
+    assert not [file for file in files if file["name"] == program]
+    assert not [slot for file in files for slot in file["slots"] if slot["status"] in ("elsewhere", "unrelocated")]
+    assert any("has changed since the program ran" in problem for problem in outside.problems("got"))

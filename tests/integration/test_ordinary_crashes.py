@@ -19,10 +19,11 @@ FOUND = {
     "smashed-return-wide": ("smashed-return", "certain"),
     "smashed-return-null": ("smashed-return", "possible"),
     "smashed-canary": ("stack-check-failed", "likely"),
-    **dict.fromkeys(("null-call", "null-callback", "cleared-handler", "weak-call"), ("null-call", "certain")),
+    **dict.fromkeys(("null-call", "null-callback", "cleared-handler", "weak-call", "either-null",
+                     "either-weak"), ("null-call", "certain")),
     **dict.fromkeys(
         ("small-call", "wild-call", "non-canonical-call", "baseless-call", "jump-nx", "jump-nx-stack", "jump-nx-data",
-         "unmapped-code", "virtual-overwritten"),
+         "unmapped-code", "virtual-overwritten", "either-small"),
         ("bad-jump", "certain"),
     ),
     "runs-into-data": ("bad-jump", "possible"),
@@ -41,6 +42,7 @@ SAYS = {
     "jump-nx-stack": "(rsp+0x",
     "jump-nx-data": "in .rodata of ordinary), which is not executable",
     "unmapped-code": "where no memory is mapped",
+    "either-weak": "call through a null pointer: either_optional",
 }
 
 
@@ -67,6 +69,13 @@ def test_an_ordinary_crash_is_not_blamed_on_a_relocation(name: str) -> None:
 def test_what_is_said_of_it(name: str) -> None:
     finding = explained()[name]["findings"][0]
     assert SAYS[name] in "\n".join([finding["summary"], *finding["evidence"]])
+
+
+@pytest.mark.parametrize("name", ["either-null", "either-small"])
+def test_a_slot_that_may_have_been_read_and_holds_something_else_is_not_named(name: str) -> None:
+    finding = explained()[name]["findings"][0]
+    assert "operand_address" not in finding["facts"]
+    assert not [line for line in finding["evidence"] if "puts" in line and "either_puts" not in line]
 
 
 def test_there_are_enough_of_them() -> None:

@@ -291,6 +291,8 @@ def test_over_gdbserver_only_breakpoints_are_offered(build: Any) -> None:
         (["break main", "run", "kdbg overlap --stop --log"], "exclude each other"),
         (["break main", "run", "kdbg overlap report"], "no overlap probe in the program"),
         (["break main", "run", "kdbg overlap --off memcpy"], "takes no routine"),
+        (["break main", "run", "kdbg overlap report memcpy"], "report is of all routines"),
+        (["break main", "run", "kdbg overlap memcpy strcpy"], "strcpy does not take destination, source and size"),
         (["break main", "run", "kdbg overlap 16"], "is in no loaded file"),
         (["break main", "run", "kdbg overlap", "kdbg overlap"], "are caught already"),
     ],
@@ -323,6 +325,64 @@ def test_a_child_runs_with_the_probe_in_it(tmp_path: pathlib.Path) -> None:
     # Another program has nothing of it.
     assert "executing new program" in output.text and output.data("status")["armed"] == []
     assert "exited normally" in output.text and "Cannot insert" not in output.text
+
+
+FORKS = """
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+char area[100];
+int main(int count, char **words) {
+  int status, child = FORK();
+  if (!child) { memcpy(area + 3, area, 40); _exit(7); }
+  waitpid(child, &status, 0);
+  memcpy(area + 4, area, 50);
+  printf("child %x\\n", status);
+}
+"""
+
+
+@pytest.mark.parametrize("fork", ["fork", "vfork"])
+def test_with_a_child_that_gdb_follows_its_overlaps_are_told(fork: str, tmp_path: pathlib.Path) -> None:
+    require("gcc")
+    source, program = tmp_path / "forks.c", tmp_path / "forks"
+    source.write_text(FORKS)
+    run("gcc", "-g", "-fno-builtin", "-w", f"-DFORK={fork}", str(source), "-o", str(program))
+    lines = ["set follow-fork-mode child", "break main", "run", "kdbg overlap", "continue", "kdbg overlap report"]
+    output = gdb([*lines, "kdbg overlap --off", "kdbg overlap report", "continue"], str(program))
+    assert output.data("overlap", 1)["hits"][0]["size"] == 40
+    assert output.data("overlap", -2)["sites"][0]["sizes"] == "40"
+    assert output.data("overlap")["done"] == "took 1 probe out" and "there is no overlap probe" in output.text
+    assert "exited with code 07" in output.text and "child 700" in output.text
+
+
+def test_the_end_of_a_child_does_not_disarm_its_parent(tmp_path: pathlib.Path) -> None:
+    require("gcc")
+    source, program = tmp_path / "forks.c", tmp_path / "forks"
+    source.write_text(FORKS)
+    run("gcc", "-g", "-fno-builtin", "-DFORK=fork", str(source), "-o", str(program))
+    lines = ["set detach-on-fork off", "set schedule-multiple on", "break main", "run", "kdbg overlap", "continue"]
+    output = gdb([*lines, "continue", "inferior 1", "kdbg", "continue", "kdbg overlap report"], str(program))
+    hits = [item["data"]["hits"][0]["size"] for item in output.objects if "hits" in item["data"]]
+    assert hits == [40, 50] and "exited with code 07" in output.text, output.text
+    assert len(output.data("status")["armed"]) == 1
+    assert output.data("overlap")["sites"][0]["sizes"] == "50"
+
+
+def test_a_handler_that_a_signal_called_is_told_in_the_backtrace(tmp_path: pathlib.Path) -> None:
+    require("gcc")
+    source, program = tmp_path / "handler.c", tmp_path / "handler"
+    source.write_text(
+        "#include <signal.h>\n#include <string.h>\nchar area[100];\n"
+        "static void on(int number) { memcpy(area + 3, area, 40); }\n"
+        "int main(void) { signal(SIGUSR1, on); raise(SIGUSR1); return 0; }\n"
+    )
+    run("gcc", "-g", "-fno-builtin", str(source), "-o", str(program))
+    lines = ["handle SIGUSR1 nostop noprint pass", "break main", "run", "kdbg overlap", "continue"]
+    (hit,) = gdb(lines, str(program)).data("overlap")["hits"]
+    assert hit["backtrace"][1] == f"#1 on ({source}:4)" and hit["backtrace"][2] == "#2 <signal handler called>"
+    assert hit["backtrace"][-1] == f"#{len(hit['backtrace']) - 1} main ({source}:5)"
 
 
 def test_why_tells_the_overlap(build: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import re
 import shutil
 from typing import Iterator
 
@@ -98,9 +99,8 @@ def test_the_kernels_double_copy_is_told_and_drawn(
     assert count(chromium, ".memory .copy.culprit .overrun") == 1
     assert "ends exactly where the guard begins; it wrote 4 bytes more" in text(chromium, "figcaption")
     assert text(chromium, ".moment.culprit") == "culprit #14"
-    assert text(chromium, "#copies tr.culprit").startswith(
-        "14tty_ioctl+0x142kernel/tty.c:62editor (pid 3)ioctl:TIOCGPGRP"
-    )
+    row = text(chromium, "#copies tr.culprit")
+    assert re.match(r"14tty_ioctl\+0x[0-9a-f]+kernel/tty\.c:62editor \(pid 3\)ioctl:TIOCGPGRP", row), row
     assert "learn_foreground_group" in text(chromium, "#details")
 
 

@@ -34,11 +34,6 @@ def printed(text: str) -> Sequence[Printed]:
     return [Printed(int(guard, 16), int(address, 16), int(pid)) for guard, address, pid in found]
 
 
-def typed(guest: uml.Guest, *commands: str) -> list[str]:
-    """GDB lines that give the guest commands when its kernel goes on."""
-    return [f"shell echo '{command}' > /proc/{guest.pid}/fd/0" for command in commands]
-
-
 def session(guest: uml.Guest, *lines: str, last: str = "") -> tuple[GdbOutput, str]:
     """Run GDB connected to the kernel; return what it printed, and the console up to the end of the last command."""
     position = len(guest.console)
@@ -52,7 +47,7 @@ def at_read(guest: uml.Guest) -> list[str]:
     """GDB lines that stop where the program is about to read over its guard."""
     (before,) = printed(guest.do("guard"))
     condition = f"r->gp[15] == 0 && r->gp[13] == {before.address:#x}"
-    return [f"break handle_syscall if {condition}", *typed(guest, "guard_over"), "continue", "delete"]
+    return [f"break handle_syscall if {condition}", uml.typed(guest, "guard_over"), "continue", "delete"]
 
 
 def test_the_guard_is_what_the_program_prints(guest: uml.Guest) -> None:
@@ -60,7 +55,7 @@ def test_the_guard_is_what_the_program_prints(guest: uml.Guest) -> None:
     (shown,) = printed(console)
     canary = output.data("canary")
     assert int(canary["guard"], 16) == shown.guard
-    assert int(canary["guard_address"], 16) == shown.address
+    assert int(canary["guard_address"], 16) == shown.address == int(output.data("status")["guard_address"], 16)
     assert canary["process"] == f"guard (pid {shown.pid})"
     assert (canary["verdict"], canary["expected"]) == ("intact", canary["guard"])
     status = output.data("status")
@@ -81,7 +76,7 @@ def test_all_guards_of_six_processes(guest: uml.Guest) -> None:
 
 
 def test_a_system_call_over_the_guard_is_told_at_once(guest: uml.Guest) -> None:
-    lines = [*typed(guest, "guard", "calls 20", "guard_frame", "guard_over"), "kdbg canary --syscalls", "continue"]
+    lines = [uml.typed(guest, "guard", "calls 20", "guard_frame", "guard_over"), "kdbg canary --syscalls", "continue"]
     output, console = session(guest, *lines, "kdbg canary", "backtrace", last="guard_over")
     shown = printed(console)[-1]
     assert len([item for item in output.objects if item["command"] == "why"]) == 1, "and nothing while healthy"
@@ -121,7 +116,7 @@ def test_a_copy_over_the_guard_is_caught_in_the_act(guest: uml.Guest) -> None:
 def test_nothing_is_told_of_a_healthy_guest(guest: uml.Guest) -> None:
     # The last one makes the kernel stop for another reason.
     commands = ["guard", "calls 50", "files 5", "guards 3", "guard_frame", "overlap nothing"]
-    lines = ["kdbg canary --syscalls", "tbreak do_init_module", *typed(guest, *commands), "continue"]
+    lines = ["kdbg canary --syscalls", "tbreak do_init_module", uml.typed(guest, *commands), "continue"]
     output, console = session(guest, *lines, "kdbg why", "kdbg canary --all", "kdbg canary --off", last="overlap")
     assert output.data("why")["findings"] == [] and len(printed(console)) == 5
     assert {row["verdict"] for row in output.data("canary", -2)["tasks"]} == {"intact"}
@@ -130,7 +125,7 @@ def test_nothing_is_told_of_a_healthy_guest(guest: uml.Guest) -> None:
 
 def test_a_watched_process_that_is_gone_is_not_confused_with_others(guest: uml.Guest) -> None:
     lines = [*at_read(guest), "kdbg watch guard"]
-    after = [*typed(guest, "guards 4", "calls 10", "guard_over"), "kdbg canary --syscalls", "continue", "continue"]
+    after = [uml.typed(guest, "guards 4", "calls 10", "guard_over"), "kdbg canary --syscalls", "continue", "continue"]
     output, console = session(guest, *lines, *after, last="guards")
     told = [item["data"]["findings"][0]["summary"] for item in output.objects if item["command"] == "why"]
     first, second = printed(console)[0], printed(console)[-1]
@@ -180,7 +175,7 @@ end
 def test_a_check_that_takes_longer_than_a_tick_gets_on(guest: uml.Guest, tmp_path: pathlib.Path) -> None:
     script = tmp_path / "slow.gdb"
     script.write_text(SLOW)
-    lines = [f"source {script}", "kdbg canary --syscalls", *typed(guest, "guard_over"), "continue"]
+    lines = [f"source {script}", "kdbg canary --syscalls", uml.typed(guest, "guard_over"), "continue"]
     output, console = session(guest, *lines, last="guard_over")
     (shown,) = printed(console)
     (finding,) = output.data("why")["findings"]
@@ -196,7 +191,7 @@ def test_guards_over_gdbserver(guest: uml.Guest) -> None:
         port = next(found[1] for line in server.stderr if (found := re.search(r"on port (\d+)", line)))
         lines = [
             f"target remote localhost:{port}", "handle SIGSEGV SIGUSR1 SIGALRM SIGIO SIGCHLD nostop noprint pass",
-            "kdbg canary --all", "kdbg canary --syscalls", *typed(guest, "guard_over"), "continue",
+            "kdbg canary --all", "kdbg canary --syscalls", uml.typed(guest, "guard_over"), "continue",
             f"kdbg connect uml {guest.pid}", "kdbg canary --off", "detach",
         ]  # fmt: skip
         output = support.gdb(lines, str(guest.kernel.vmlinux))

@@ -120,3 +120,59 @@ def test_code_behind_a_jump_away_is_reached_from_elsewhere() -> None:
 )  # fmt: skip
 def test_parts_of_registers(part: str, whole: str) -> None:
     assert whole_register(part) == whole
+
+
+# Each stores 16 bytes and calls through 8 of them; the place is what those were loaded from.
+PAIRS = {
+    "movdqa xmm0, [0x2000]; movaps [rsp], xmm0; call [rsp + 8]": ("660f6f0425002000000f290424ff542408", 0x2008),
+    "movq xmm0, [0x2000]; movhps xmm0, [0x2100]; movaps [rsp], xmm0; call [rsp]": (
+        "f30f7e0425002000000f160425002100000f290424ff1424", 0x2000,
+    ),
+    "movq xmm0, [0x2000]; movhps xmm0, [0x2100]; movaps [rsp], xmm0; call [rsp + 8]": (
+        "f30f7e0425002000000f160425002100000f290424ff542408", 0x2100,
+    ),
+    "movq xmm0, [0x2000]; movq xmm1, [0x2100]; punpcklqdq xmm0, xmm1; movups [rsp], xmm0; call [rsp + 8]": (
+        "f30f7e042500200000f30f7e0c2500210000660f6cc10f110424ff542408", 0x2100,
+    ),
+    "mov rax, [0x2100]; movq xmm0, [0x2000]; pinsrq xmm0, rax, 1; movups [rsp], xmm0; call [rsp + 8]": (
+        "488b042500210000f30f7e04250020000066480f3a22c0010f110424ff542408", 0x2100,
+    ),
+    "vmovdqu ymm1, [0x2000]; vmovdqu [rsp], ymm1; call [rsp + 24]": ("c5fe6f0c2500200000c5fe7f0c24ff542418", 0x2018),
+    "movdqa xmm0, [0x2000]; movaps [rsp], xmm0; mov rax, [rsp + 8]; call rax": (
+        "660f6f0425002000000f290424488b442408ffd0", 0x2008,
+    ),
+    "movdqa xmm2, [0x2000]; movaps xmm0, xmm2; movaps [rbp - 16], xmm0; call [rbp - 8]": (
+        "660f6f1425002000000f28c20f2945f0ff55f8", 0x2008,
+    ),
+}  # fmt: skip
+# The same, but what the half was loaded from is not known: it is 0, was computed, lost in a call, or not stored.
+NO_PAIRS = {
+    "movq xmm0, [0x2000]; movaps [rsp], xmm0; call [rsp + 8]": "f30f7e0425002000000f290424ff542408",
+    "movdqa xmm0, [0x2000]; paddq xmm0, xmm1; movaps [rsp], xmm0; call [rsp + 8]": (
+        "660f6f042500200000660fd4c10f290424ff542408"
+    ),
+    "movdqa xmm0, [0x2000]; call rbx; movaps [rsp], xmm0; call [rsp + 8]": "660f6f042500200000ffd30f290424ff542408",
+    "movdqa xmm0, [0x2000]; movaps [rsp], xmm0; call [rsp + 16]": "660f6f0425002000000f290424ff542410",
+}
+STACK = {"rsp": 0x8000, "rbp": 0x8010}
+
+
+@pytest.mark.parametrize("text", PAIRS)
+def test_one_half_of_a_vector_register_is_traced_to_its_load(text: str) -> None:
+    code, place = PAIRS[text]
+    load = only(path(code, STACK))
+    assert (load.place, load.is_sure) == (place, True)
+
+
+@pytest.mark.parametrize("text", NO_PAIRS)
+def test_a_half_of_unknown_origin_was_read_from_the_stack(text: str) -> None:
+    place = only(path(NO_PAIRS[text], STACK)).place
+    assert place is not None and place >= STACK["rsp"]
+
+
+def test_what_was_changed_on_the_stack_was_read_from_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    code, place = PAIRS["movdqa xmm0, [0x2000]; movaps [rsp], xmm0; call [rsp + 8]"]
+    for held, found in ((0x1111, place), (0x2222, STACK["rsp"] + 8)):
+        monkeypatch.setitem(WORDS, place, 0x1111)
+        monkeypatch.setitem(WORDS, STACK["rsp"] + 8, held)
+        assert only(path(code, STACK)).place == found

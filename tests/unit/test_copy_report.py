@@ -7,7 +7,7 @@ from typing import Iterable, Optional
 import pytest
 
 from gdb_kdbg.copy_cases import Case
-from gdb_kdbg.copy_check import MISSING, NOT_RUN, PAST, READS_PAST, REGISTER, Breach
+from gdb_kdbg.copy_check import LEAVES, MISSING, NOT_RUN, PAST, READS_PAST, REGISTER, Breach
 from gdb_kdbg.copy_report import BREAKS, CONFORMS, UNDECIDABLE, CopyBreach, Findings, ranges
 from gdb_kdbg.emulation import DESTINATION, SOURCE
 
@@ -93,3 +93,11 @@ def test_overlaps_and_faults_are_in_the_example() -> None:
     first, second = told([Breach(MISSING, faulting, "all", 8), Breach(PAST, overlapping, "", 1)])
     assert (first.example.fault, first.example.overlap) == ("src missing from byte 3", None)
     assert (second.example.fault, second.example.overlap) == ("", 5)
+
+
+def test_places_that_are_others_each_time_are_one_finding() -> None:
+    found = [Breach(LEAVES, case(size), f"control leaves the routine: to {size:#x}") for size in range(1, 40)]
+    breaches = told(found)
+    assert len(breaches) == 5 and breaches[-1].sizes == "5-39"
+    assert breaches[-1].summary.endswith("control leaves the routine: to 0x5, and others")
+    assert all("others" not in breach.summary for breach in breaches[:-1])

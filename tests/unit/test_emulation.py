@@ -27,7 +27,7 @@ from gdb_kdbg.emulation import (
     Emulator,
 )  # fmt: skip
 from gdb_kdbg.errors import KdbgError
-from gdb_kdbg.units import Address
+from gdb_kdbg.units import Address, Size
 from gdb_kdbg.unsupported import first_unsupported, needs_alignment
 
 CODE = 0x401000
@@ -160,7 +160,7 @@ def test_an_endless_loop_that_is_not_counted_ends_by_time(make: Maker, monkeypat
 def test_a_stack_that_overflows_faults_right_below_it(make: Maker) -> None:
     ending = make(b"\xe8\xfb\xff\xff\xff").call(CODE, arguments(0))  # call itself
     assert (ending.kind, ending.is_write, ending.fault_address) == (FAULTED, True, STACK - 8)
-    assert STACK_SIZE == 1 << 16
+    assert STACK_SIZE == 1 << 20
 
 
 def test_control_that_leaves_is_told_with_where_to(make: Maker) -> None:
@@ -242,3 +242,32 @@ def test_without_unicorn_one_line_says_so(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setitem(sys.modules, "unicorn", None)
     with pytest.raises(KdbgError, match="unicorn is missing for this python: run scripts/setup"):
         Emulator(FakeMemory(), {})
+
+
+@pytest.mark.parametrize(("start", "behind"), [(CODE, 2), (CODE + 0x80, 2), (CODE + 0x83, 100)])
+def test_code_of_which_the_page_is_not_all_there_is_run(start: int, behind: int) -> None:
+    emulator = Emulator(FakeMemory({start: MOVSB + RET + bytes(behind)}), {})
+    emulator.write(SOURCE, b"copied")
+    try:
+        assert emulator.call(start, arguments(6)).kind == RETURNED
+        assert emulator.read(DESTINATION, 7) == b"copied\0"
+        assert emulator.read(start, 8) == MOVSB + RET + bytes(2)
+    finally:
+        emulator.close()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, KdbgError])
+def test_what_ends_a_read_of_the_target_is_no_fault_of_the_routine(error: type[BaseException]) -> None:
+    class Gone(FakeMemory):
+        def read_memory(self, address: Address, size: Size) -> bytes:
+            if address < CODE:
+                raise error("gone")
+            return super().read_memory(address, size)
+
+    # mov eax, [0x400000]
+    emulator = Emulator(Gone({CODE: b"\x8b\x04\x25\x00\x00\x40\x00" + RET + bytes(4088)}), {})
+    try:
+        with pytest.raises(error, match="gone"):
+            emulator.call(CODE, arguments(0))
+    finally:
+        emulator.close()

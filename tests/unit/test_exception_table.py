@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import struct
+from typing import Callable, Optional
 
 import pytest
 from fakes import FakeMemory
 
+from gdb_kdbg import exception_table
 from gdb_kdbg.errors import KdbgError, MemoryFault
-from gdb_kdbg.exception_table import entries, fixups
+from gdb_kdbg.exception_table import Entry
 from gdb_kdbg.ranges import Range
 from gdb_kdbg.units import Address, Size
 
@@ -19,6 +21,12 @@ PAIRS = [(CODE + 0x10, CODE + 0x80), (CODE + 0x20, CODE + 0x90), (CODE + 0x200, 
 
 def is_code(address: int) -> bool:
     return CODE <= address < CODE + 0x1000
+
+
+def fixups(
+    memory: FakeMemory, linux: Optional[Range], kit: Optional[Range], is_code: Callable[[int], bool]
+) -> dict[int, int]:
+    return {place: entry.fixup for place, entry in exception_table.fixups(memory, linux, kit, is_code).items()}
 
 
 def memory_with(data: bytes) -> tuple[FakeMemory, Range]:
@@ -103,10 +111,29 @@ def test_a_cut_last_entry_of_the_kit_is_dropped() -> None:
     assert fixups(memory, None, table, is_code) == dict(PAIRS[:2])
 
 
-@pytest.mark.parametrize(("kind", "plain"), [(1, True), (3, True), (2, False), (0x0801_0113, False)])
-def test_handlers_that_change_registers_are_told(kind: int, plain: bool) -> None:
-    memory, table = memory_with(relative(PAIRS, kind))
-    assert {entry.is_plain for entry in entries(memory, table, None, is_code)} == {plain}
+@pytest.mark.parametrize(
+    ("third", "expected"),
+    [
+        (1, (1, "rax", 0, ())),
+        (3, (3, "rax", 0, ())),
+        (4, (4, "rax", 0, ())),
+        (17 | 1 << 8 | 0xFFF2 << 16, (17, "rcx", -14, ())),
+        (19 | 2 << 8 | 8 << 16, (19, "rdx", 8, ())),
+        (3 | 3 << 12, (3, "rax", 0, ("rax", "rdx"))),
+    ],
+)
+def test_what_the_handler_does_is_in_the_third_field(
+    third: int, expected: tuple[int, str, int, tuple[str, ...]]
+) -> None:
+    memory, table = memory_with(relative(PAIRS, third))
+    found = exception_table.fixups(memory, table, None, is_code)
+    assert found == {place: Entry(place, fixup, *expected) for place, fixup in PAIRS}
+
+
+def test_a_distance_to_a_handler_is_no_type() -> None:
+    memory, table = memory_with(handled(PAIRS, CODE + 0x900))
+    found = exception_table.fixups(memory, table, None, is_code)
+    assert found == {place: Entry(place, fixup) for place, fixup in PAIRS}
 
 
 def test_a_table_that_cannot_be_read_is_an_error() -> None:

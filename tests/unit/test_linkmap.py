@@ -198,10 +198,14 @@ def test_the_file_header_in_memory(tmp_path: Path) -> None:
     path.write_bytes(raw)
     elf, memory = open_elf(str(path)), FakeTarget()
     assert header_agrees(memory, elf, BASE) is None, "it cannot be read"
-    memory.map(BASE, bytes(raw[:64]))
+    memory.map(BASE, bytes(raw[:PAGE]).ljust(PAGE, b"\0"))
     assert header_agrees(memory, elf, BASE) is True
     assert mismatch(memory, elf, LoadedObject("", BASE)) is None
     memory.put(BASE + 40, b"\x99" * 8)  # e_shoff: it was stripped
+    assert header_agrees(memory, elf, BASE) is True
+    memory.put(BASE + 64 + 56 + 16, b"\x99")  # p_vaddr of the LOAD segment
+    assert header_agrees(memory, elf, BASE) is False
+    memory.put(BASE + 64 + 56 + 16, bytes(raw[64 + 56 + 16 :][:1]))
     assert header_agrees(memory, elf, BASE) is True
     memory.put(BASE + 24, b"\x99")  # e_entry
     assert header_agrees(memory, elf, BASE) is False

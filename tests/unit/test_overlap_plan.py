@@ -186,6 +186,40 @@ def test_addresses_that_are_no_routine_are_refused(address: int, why: str, tmp_p
         Program(tmp_path).plan(f"{address:#x}")
 
 
+def test_the_default_version_of_a_symbol_is_the_routine(tmp_path: pathlib.Path) -> None:
+    old = Sym("memcpy", PLAIN, size=40, version="V1")
+    program = Program(tmp_path, [jump()], offered=[old, Sym("memcpy", RESOLVER, files.IFUNC, version="V2@")])
+    program.slot(RELRO, LIBRARY + FAST)
+    plan = program.plan("memcpy")
+    assert (plan.entries, [slot.routine for slot in plan.slots]) == ((), [LIBRARY + FAST])
+    program = Program(tmp_path, offered=[old, Sym("memcpy", OWN, size=40, version="V2@")])
+    assert program.plan("memcpy").routines == [LIBRARY + OWN]
+    assert Program(tmp_path, offered=[old]).plan("memcpy").routines == [LIBRARY + PLAIN]
+
+
+def test_a_plt_entry_that_a_debugger_finds_under_the_name_is_not_patched(tmp_path: pathlib.Path) -> None:
+    program = Program(tmp_path, [jump(RELRO, "copy"), jump(RELRO + 8, "other")], offered=[])
+    stub = CODE + 0x800
+    jump_by_slot = b"\xff\x25" + (RELRO - stub - 6).to_bytes(4, "little") + bytes(10)
+    path = pathlib.Path(program.target.files[0].path)
+    data = bytearray(path.read_bytes())
+    data[stub : stub + 16] = jump_by_slot
+    path.write_bytes(data)
+    planner = Planner(program.target, lambda text: Address(PROGRAM + stub), program._resolve)
+    program.slot(RELRO, 0)
+    with pytest.raises(CannotPlace, match="is not filled yet: let the program run to its main function first"):
+        planner.plan("copy")
+    assert planner.plan("something").routines == [PROGRAM + stub], "asked for by another name it is code as any other"
+
+
+def test_a_routine_with_another_part_is_not_whole(tmp_path: pathlib.Path) -> None:
+    own = [Sym("copy", OWN, size=32), Sym("copy.cold", OWN + 0x40, size=32)]
+    (entry,) = Program(tmp_path, own=own).plan("copy").entries
+    assert not entry.is_whole
+    (entry,) = Program(tmp_path, own=own[:1]).plan("copy").entries
+    assert entry.is_whole
+
+
 def test_a_label_among_the_bytes_to_be_patched_is_refused(tmp_path: pathlib.Path) -> None:
     own = [Sym("copy", OWN, size=32), Sym("copy_inside", OWN + 3, files.NOTYPE, size=0)]
     with pytest.raises(CannotPlace, match="there is a symbol in the first bytes of copy"):

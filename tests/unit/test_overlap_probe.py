@@ -199,6 +199,23 @@ def test_a_routine_that_cannot_be_patched_is_refused(code: str, words: str) -> N
     assert host.is_untouched
 
 
+# The entry of memcpy in Linux 6.4 and later.
+FIRST_JUMPS = bytes.fromhex("eb09 4889f8 4889d1 f3a4 c3")
+
+
+def test_code_behind_a_first_jump_makes_room_if_nothing_leads_there() -> None:
+    host = FakeHost()
+    host.put(TEXT, FIRST_JUMPS)
+    plan = entry_plan(FIRST_JUMPS, len(FIRST_JUMPS))
+    assert put_in(host, plan) and host.peek(TEXT, 1) == b"\xe9"
+    host = FakeHost()
+    host.put(TEXT, FIRST_JUMPS)
+    parts = plan._replace(entries=tuple(entry._replace(is_whole=False) for entry in plan.entries))
+    with pytest.raises(CannotPlace, match="may be entered behind its first jump, by its other parts"):
+        put_in(host, parts)
+    assert host.peek(TEXT, len(FIRST_JUMPS)) == FIRST_JUMPS and find_areas(host) == []
+
+
 def test_bytes_that_changed_between_planning_and_patching_are_left_alone() -> None:
     host = FakeHost()
     host.put(TEXT, b"\xcc")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pathlib
-from typing import Mapping, Optional, Sequence
+from typing import Any, Mapping, Optional, Sequence
 
 import dynamic_files as files
 import pytest
@@ -11,20 +11,18 @@ from dynamic_files import CODE, DATA, RELRO, Rel, Sym
 
 from gdb_kdbg.elf import open_elf
 from gdb_kdbg.ranges import Range
+from gdb_kdbg.relocation_counts import is_relocated, relative_counts, resolver_counts, symbol_counts
 from gdb_kdbg.relocations import (
     ELSEWHERE,
     LAZY,
-    OTHER_NOTE,
+    ORDER_NOTE,
     RESOLVED,
     UNDECIDABLE,
     UNRELOCATED,
+    WEAK_NOTE,
     Judge,
     Verdict,
     counts_of,
-    is_relocated,
-    relative_counts,
-    resolver_counts,
-    symbol_counts,
 )
 from gdb_kdbg.scope import Scope
 from gdb_kdbg.slots import PlannedSlot, planned_slots
@@ -146,7 +144,8 @@ SYMBOL_CASES = [
     (files.SYMBOL, "puts", 0, DATA, LIBRARY + SYSTEM, True, UNDECIDABLE, LIBRARY + PUTS),
     (files.GLOB_DAT, "absent", 0, RELRO, 0, True, RESOLVED, 0),
     (files.GLOB_DAT, "absent", 0, RELRO, 0, None, UNDECIDABLE, None),
-    (files.GLOB_DAT, "absent", 0, RELRO, 0, False, UNRELOCATED, None),
+    (files.GLOB_DAT, "absent", 0, RELRO, 0, False, UNDECIDABLE, None),
+    (files.GLOB_DAT, "weak_here", 0, RELRO, 0, False, UNRELOCATED, LIBRARY + CODE + 0x740),
     (files.GLOB_DAT, "weak_here", 0, RELRO, 0, True, UNDECIDABLE, LIBRARY + CODE + 0x740),
     (files.GLOB_DAT, "weak_here", 0, RELRO, LIBRARY + CODE + 0x740, True, RESOLVED, LIBRARY + CODE + 0x740),
     (files.GLOB_DAT, "missing", 0, RELRO, 0, False, UNRELOCATED, None),
@@ -183,6 +182,24 @@ def test_a_slot_of_a_symbol(
     assert (found.status, found.expected) == (status, expected)
 
 
+@pytest.mark.parametrize("told", [True, None, False])
+def test_a_weak_symbol_of_a_program_that_loads_no_other_file_is_right_with_0(
+    told: Optional[bool], tmp_path: pathlib.Path
+) -> None:
+    path = files.write(tmp_path / "program", [Rel(RELRO, files.GLOB_DAT, 0, "absent")], PROGRAM_SYMBOLS)
+    scope = Scope([Objfile(path, PROGRAM)])
+    objfile, elf = scope.files[0]
+    assert Judge(scope, objfile, elf, told).verdict(planned_slots(elf)[0], 0) == (RESOLVED, 0, WEAK_NOTE)
+
+
+@pytest.mark.parametrize("more", [{"interpreter": "/lib64/ld.so"}, {"tags": {1: 1}}], ids=["interpreter", "needed"])
+def test_to_another_program_a_definition_may_be_yet_to_come(more: Any, tmp_path: pathlib.Path) -> None:
+    path = files.write(tmp_path / "program", [Rel(RELRO, files.GLOB_DAT, 0, "absent")], PROGRAM_SYMBOLS, **more)
+    scope = Scope([Objfile(path, PROGRAM)])
+    objfile, elf = scope.files[0]
+    assert Judge(scope, objfile, elf, False).verdict(planned_slots(elf)[0], 0).status == UNDECIDABLE
+
+
 def test_another_definition_than_the_first_is_told(tmp_path: pathlib.Path) -> None:
     first, second, own = LIBRARY + SYSTEM, OTHER + CODE + 0x640, PROGRAM + CODE + 0x10
     scope = scope_of(tmp_path, Rel(RELRO, files.GLOB_DAT, 0, "own"), Rel(RELRO + 8, files.GLOB_DAT, 0, "system"))
@@ -191,9 +208,9 @@ def test_another_definition_than_the_first_is_told(tmp_path: pathlib.Path) -> No
     of_own, of_system = planned_slots(elf)
     for slot, value, note in (
         (of_own, own, ""),
-        (of_own, OTHER + CODE + 0x600, OTHER_NOTE),
+        (of_own, OTHER + CODE + 0x600, ORDER_NOTE),
         (of_system, first, ""),
-        (of_system, second, OTHER_NOTE),
+        (of_system, second, ORDER_NOTE),
     ):
         assert judge.verdict(slot, value) == (RESOLVED, value, note)
 

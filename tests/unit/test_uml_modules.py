@@ -10,7 +10,7 @@ from elf_builder import Builder, note
 from fakes import FakeTarget
 
 from gdb_kdbg.errors import KdbgError
-from gdb_kdbg.uml_modules import Module, directories_for, find_file, list_head, read_modules
+from gdb_kdbg.uml_modules import Module, at_zero, directories_for, find_file, list_head, read_modules
 from gdb_kdbg.units import Address
 
 HEAD, STRINGS = 0x6010_0000, 0x6011_0000
@@ -127,3 +127,18 @@ def test_where_files_are_looked_for(tmp_path: pathlib.Path) -> None:
     own = (str(tmp_path / "build"), str(tmp_path / "modules"))
     assert directories_for(kernel, "") == own
     assert directories_for(kernel, "/a:/b") == ("/a", "/b", *own)
+
+
+def test_a_module_that_was_linked_to_addresses_is_read_at_zero(tmp_path: pathlib.Path) -> None:
+    def module(name: str, data_at: int) -> pathlib.Path:
+        builder = Builder()
+        builder.section(".text", 1, 0, b"\x90" * 16)
+        builder.section(".data", 1, data_at, bytes(16))
+        data = bytearray(builder.build())
+        struct.pack_into("<H", data, 16, 1)  # ET_REL
+        (tmp_path / name).write_bytes(data)
+        return tmp_path / name
+
+    fine, odd = module("fine.ko", 0), module("odd.ko", 0x40)
+    assert at_zero(str(fine)) is None
+    assert at_zero(str(odd)) == fine.read_bytes()

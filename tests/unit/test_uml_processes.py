@@ -76,6 +76,11 @@ def test_a_helper_that_outlived_its_kernel_is_none(proc: Proc) -> None:
     assert [kernel.pid for kernel in kernels(proc.processes)] == [100]
 
 
+def test_a_kernel_of_linux_6_11_holds_a_pointer_there(proc: Proc) -> None:
+    proc.add(200, 1, proc.kernel, main=0x6038_CAC0)
+    assert [kernel.pid for kernel in kernels(proc.processes)] == [100, 200]
+
+
 def test_a_helper_leads_to_its_kernel(proc: Proc) -> None:
     proc.add(103, 102, proc.kernel, main=100)
     assert choose("103", proc.processes).pid == 100
@@ -144,6 +149,9 @@ def test_without_permission(proc: Proc, monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(Processes, "executable", refuse)
     with pytest.raises(KdbgError, match="no permission to look at process 100, which belongs to user 7"):
+        choose("100", proc.processes)
+    monkeypatch.setattr("os.getuid", lambda: 7)
+    with pytest.raises(KdbgError, match="process 100, although it belongs to the same user .*CAP_SYS_PTRACE"):
         choose("100", proc.processes)
 
 

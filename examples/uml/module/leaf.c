@@ -15,13 +15,9 @@
 #include <linux/gfp.h>
 #include <linux/kernel.h>
 #include <linux/module.h>
-#include <linux/proc_fs.h>
-#include <linux/seq_file.h>
 #include <linux/string.h>
-#include <linux/uaccess.h>
 
-/* Functions as they are written, so that each is a frame of its own in a backtrace. */
-#define as_written __attribute__((noipa))
+#include "orders.h"
 
 enum { KEYS = 251 };
 
@@ -38,7 +34,6 @@ struct leaf {
 
 static struct leaf *leaf;
 static bool repaired;
-static char result[160] = "leaf: nothing done yet\n";
 
 /* What the item of a key must hold. */
 static u8 content(u16 key, size_t index)
@@ -152,25 +147,6 @@ static ssize_t order_written(struct file *file, const char __user *text, size_t 
 		 damaged_items(leaf));
 	return size;
 }
-
-static int show_result(struct seq_file *file, void *none)
-{
-	seq_puts(file, result);
-	return 0;
-}
-
-static int opened(struct inode *inode, struct file *file)
-{
-	return single_open(file, show_result, NULL);
-}
-
-static const struct proc_ops operations = {
-	.proc_open = opened,
-	.proc_read = seq_read,
-	.proc_lseek = seq_lseek,
-	.proc_release = single_release,
-	.proc_write = order_written,
-};
 
 static int __init leaf_init(void)
 {

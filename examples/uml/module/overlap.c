@@ -9,13 +9,9 @@
 #include <linux/gfp.h>
 #include <linux/kernel.h>
 #include <linux/module.h>
-#include <linux/proc_fs.h>
-#include <linux/seq_file.h>
 #include <linux/string.h>
-#include <linux/uaccess.h>
 
-/* Functions as they are written, so that each is a frame of its own in a backtrace. */
-#define as_written __attribute__((noipa))
+#include "orders.h"
 
 struct order {
 	const char *name;
@@ -24,7 +20,6 @@ struct order {
 };
 
 static u8 *page, *before;
-static char result[160] = "overlap: nothing done yet\n";
 
 static as_written int copy_upwards(u8 *destination, const u8 *source, size_t size)
 {
@@ -107,25 +102,6 @@ static ssize_t order_written(struct file *file, const char __user *text, size_t 
 	}
 	return -EINVAL;
 }
-
-static int show_result(struct seq_file *file, void *none)
-{
-	seq_puts(file, result);
-	return 0;
-}
-
-static int opened(struct inode *inode, struct file *file)
-{
-	return single_open(file, show_result, NULL);
-}
-
-static const struct proc_ops operations = {
-	.proc_open = opened,
-	.proc_read = seq_read,
-	.proc_lseek = seq_lseek,
-	.proc_release = single_release,
-	.proc_write = order_written,
-};
 
 static int __init overlap_init(void)
 {

@@ -180,6 +180,23 @@ FUNCTION good_jump_table
     .popsection
 END good_jump_table
 
+FUNCTION good_mmx
+    mov %rdi, %rax
+    MMX_WORDS
+    emms
+    ret
+END good_mmx
+
+/* What is kept there no signal handler touches. */
+FUNCTION good_red_zone
+    mov %rdi, -128(%rsp)
+    orq $0, -4096(%rsp)
+    mov %rdx, %rcx
+    rep movsb
+    mov -128(%rsp), %rax
+    ret
+END good_red_zone
+
 FUNCTION good_memmove_std
     mov %rdi, %rax
     mov %rdi, %rcx

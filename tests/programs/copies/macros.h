@@ -92,3 +92,16 @@
 .Lrest\@:
     ret
 .endm
+
+.macro MMX_WORDS
+1:  cmp $8, %rdx
+    jb 2f
+    movq (%rsi), %mm0
+    movq %mm0, (%rdi)
+    add $8, %rsi
+    add $8, %rdi
+    sub $8, %rdx
+    jmp 1b
+2:  mov %rdx, %rcx
+    rep movsb
+.endm

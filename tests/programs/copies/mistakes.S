@@ -645,3 +645,67 @@ FUNCTION string_without_its_end
 3:  mov $-14, %rax
     ret
 END string_without_its_end
+
+/* What no byte that is left behind shows. */
+FUNCTION writes_source_back
+    mov %rdi, %rax
+    test %rdx, %rdx
+    jz 1f
+    notb (%rsi)
+    notb (%rsi)
+1:  mov %rdx, %rcx
+    rep movsb
+    ret
+END writes_source_back
+
+FUNCTION callers_frame
+    mov %rdi, %rax
+    movq $0, 8(%rsp)
+    mov %rdx, %rcx
+    rep movsb
+    ret
+END callers_frame
+
+FUNCTION below_red_zone
+    mov %rdi, -160(%rsp)
+    mov %rdx, %rcx
+    rep movsb
+    mov -160(%rsp), %rax
+    ret
+END below_red_zone
+
+FUNCTION rounding_left_changed
+    mov %rdi, %rax
+    mov %rdx, %rcx
+    rep movsb
+    movl $0x7f80, -8(%rsp)
+    ldmxcsr -8(%rsp)
+    ret
+END rounding_left_changed
+
+FUNCTION mmx_left_in_use
+    mov %rdi, %rax
+    MMX_WORDS
+    ret
+END mmx_left_in_use
+
+FUNCTION access_left_open
+    stac
+    mov %rdx, %rcx
+    LINUX 1f, rep movsb
+    clac
+    xor %eax, %eax
+    ret
+1:  mov %rcx, %rax
+    ret
+END access_left_open
+
+FUNCTION aligned_from_2048
+    mov %rdi, %rax
+    mov %rdx, %rcx
+    cmp $2048, %rdx
+    jb 1f
+    movaps (%rsi), %xmm0
+1:  rep movsb
+    ret
+END aligned_from_2048

@@ -241,6 +241,23 @@ extern void optional(void) __attribute__((weak));
 
 CRASH weak_call(void) { optional(); }
 
+/*
+ * A register with two sources: a GOT slot, and the function that is passed. Which it was cannot be seen at the call; it
+ * was the second, so the slot has nothing to do with it.
+ */
+#define EITHER(symbol)                                                                                                \
+    __asm__(".text\n.type either_" #symbol ", @function\neither_" #symbol ":\n\t"                                     \
+            "sub $8, %rsp\n\ttest %edi, %edi\n\tje 1f\n\tmov " #symbol "@GOTPCREL(%rip), %rax\n\tjmp 2f\n1:\t"         \
+            "lea (%rsi), %rax\n2:\tcall *%rax\n\tadd $8, %rsp\n\tret\n.size either_" #symbol ", . - either_" #symbol);   \
+    extern void either_##symbol(int from_slot, void *passed)
+
+EITHER(puts);
+EITHER(optional);
+
+CRASH either_null(void) { either_puts((int)zero, (void *)zero); }
+CRASH either_small(void) { either_puts((int)zero, (void *)(zero + 0x1238)); }
+CRASH either_weak(void) { either_optional((int)zero, (void *)zero); }
+
 struct shape;
 struct operations {
     const char *name;
@@ -300,7 +317,8 @@ CRASH virtual_overwritten(void)
     name(smashed_canary) name(double_free) name(invalid_free) name(heap_overflow) name(null_call)                     \
     name(null_callback) name(small_call) name(wild_call) name(non_canonical_call) name(baseless_call)                 \
     name(jump_nx) name(jump_nx_stack) name(jump_nx_data) name(unmapped_code) name(runs_into_data)                     \
-    name(cleared_handler) name(weak_call) name(virtual_zeroed) name(virtual_freed) name(virtual_overwritten)
+    name(cleared_handler) name(weak_call) name(either_null) name(either_small) name(either_weak)                      \
+    name(virtual_zeroed) name(virtual_freed) name(virtual_overwritten)
 
 #define ENTRY(name) {#name, name},
 static const struct {

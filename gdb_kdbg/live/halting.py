@@ -1,0 +1,88 @@
+"""A program that GDB lets run, stopped for a moment without GDB: when it is to let go, it waits for no stop any more.
+
+Threads are stopped by SIGSTOP, as GDB does it, and go on afterwards. What GDB has stopped itself stays as it is, and so
+does a thread that GDB is still to be told of (a breakpoint, a fork): GDB finds it as it would have. Source: ptrace(2).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from typing import Iterator, Optional
+
+import gdb
+
+from ..errors import KdbgError
+from .ptrace import Thread
+
+_PATIENCE, _PAUSE = 2.0, 0.0005
+_STOPPED, _ENDED = ("t", "T"), ("Z", "X", "")
+
+
+@contextlib.contextmanager
+def halted(process: int) -> Iterator[None]:
+    """Keep all threads of a traced process from running; raise KdbgError, with all going on, if one does not stop."""
+    mine: list[Thread] = []
+    seen: set[int] = set()
+    try:
+        # A thread may start another while it is not stopped yet.
+        while new := sorted(_threads(process) - seen):
+            for number in new:
+                seen.add(number)
+                thread = Thread(number)
+                if _halt(thread):
+                    mine.append(thread)
+        yield
+    finally:
+        for thread in mine:
+            with contextlib.suppress(KdbgError):  # it was killed
+                thread.go_on()
+
+
+# For GDB, what a program that it runs clones is a thread, even one of another process.
+def _threads(process: int) -> set[int]:
+    known = {thread.ptid[1] for thread in gdb.selected_inferior().threads()}
+    try:
+        return known | {int(name) for name in os.listdir(f"/proc/{process}/task")}
+    except OSError:
+        return known
+
+
+# Whether the thread was stopped here, and is to go on.
+def _halt(thread: Thread) -> bool:
+    asked, end = False, time.monotonic() + _PATIENCE
+    while time.monotonic() < end:
+        news = thread.news()
+        if news is None:
+            state = _state(thread.number)
+            if state in _ENDED or (state in _STOPPED and thread.news() is None):
+                return False
+            if not asked:
+                thread.send(signal.SIGSTOP)
+                asked = True
+            time.sleep(_PAUSE)
+        elif news == signal.SIGSTOP and asked:
+            thread.take_news()
+            return True
+        elif news >= signal.SIGTRAP | 0x80 or news in (0, signal.SIGTRAP, signal.SIGSTOP):
+            return False
+        else:
+            thread.take_news()
+            # A Ctrl-C is meant for GDB; the others are the program's.
+            thread.go_on(0 if news == signal.SIGINT else news)
+    raise KdbgError(f"thread {thread.number} does not stop")
+
+
+def is_stopped(number: int) -> bool:
+    """Tell whether a thread is stopped by its tracer."""
+    return _state(number) in _STOPPED
+
+
+def _state(number: int) -> Optional[str]:
+    try:
+        with open(f"/proc/{number}/stat", encoding="utf-8", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return ""

@@ -1,0 +1,110 @@
+"""However GDB ends, and whatever the program does then: no probe stays in it, and it goes on."""
+
+from __future__ import annotations
+
+import pathlib
+import re
+import signal
+import subprocess
+from typing import Iterator, Sequence
+
+import pytest
+from support import DEADLINE, ROOT, require, run, wait_until
+
+SOURCE = """
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+char area[8][256];
+__attribute__((noipa)) void *copy(char *to, const char *from, unsigned long size) {
+  for (unsigned long at = 0; at < size; at++) to[at] = from[at];
+  return to;
+}
+static void *work(void *which) {
+  long own = (long)which;
+  for (;;) copy(area[own] + 128, area[own], 40 + own);
+}
+int main(void) {
+  pthread_t thread;
+  for (long own = 0; own < THREADS - 1; own++) pthread_create(&thread, 0, work, (void *)own);
+  puts("ready"); fflush(stdout);
+  work((void *)7);
+}
+"""
+
+
+@pytest.fixture(params=[1, 4], scope="module")
+def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A program that copies without end, in so many threads."""
+    require("gcc", "gdb")
+    directory = tmp_path_factory.mktemp("endings")
+    (directory / "endless.c").write_text(SOURCE)
+    made = directory / "endless"
+    run("gcc", "-g", "-O1", f"-DTHREADS={request.param}", str(directory / "endless.c"), "-o", str(made), "-pthread")
+    return made
+
+
+@pytest.fixture
+def endless(program: pathlib.Path) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen([str(program)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stdout.readline() == "ready\n"
+        yield process
+        process.kill()
+
+
+def state_of(process: subprocess.Popen[str], running: str) -> Sequence[str]:
+    """What may not change: mappings, and whether it runs and is traced."""
+    root = pathlib.Path(f"/proc/{process.pid}")
+    status = re.findall(r"^TracerPid:.*", (root / "status").read_text(), re.MULTILINE)
+    states = [stat.read_text().rpartition(")")[2].split()[0] for stat in root.glob("task/*/stat")]
+    # GDB 13 by itself leaves a program with threads stopped that it has attached to in non-stop mode.
+    stopped = [state for state in states if state in "tT"] if running != "non-stop" else []
+    return [*status, f"{len(stopped)} threads are stopped", (root / "maps").read_text()]
+
+
+def started_gdb(process: subprocess.Popen[str], early: Sequence[str], lines: Sequence[str]) -> subprocess.Popen[str]:
+    """A GDB that has put a probe in and done some lines."""
+    words = [word for line in early for word in ("-iex", line)]
+    for line in (f"source {ROOT / 'gdbinit.py'}", "kdbg overlap copy --log", *lines):
+        words += ["-ex", line]
+    return subprocess.Popen(
+        ["gdb", "-nx", "-q", *words, "-p", str(process.pid)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+    )  # fmt: skip
+
+
+SAY = "shell echo there!"
+RUNNING = {
+    "stopped": ([], [SAY]),
+    "running": ([], [SAY, "continue"]),
+    "background": ([], ["continue&", SAY]),
+    "non-stop": (["set non-stop on"], ["continue -a&", SAY]),
+}
+
+
+ENDINGS = [(running, ending) for running in RUNNING for ending in ("SIGTERM", "SIGHUP", "quit", "detach")]
+# A GDB that waits for the program takes no commands; GDB 13 dies of SIGTERM while it still handles what threads do.
+IMPOSSIBLE = [("running", "quit"), ("running", "detach"), ("non-stop", "SIGTERM")]
+
+
+@pytest.mark.parametrize(("running", "ending"), [pair for pair in ENDINGS if pair not in IMPOSSIBLE])
+def test_nothing_stays(endless: subprocess.Popen[str], running: str, ending: str) -> None:
+    before = state_of(endless, running)
+    gdb = started_gdb(endless, *RUNNING[running])
+    assert gdb.stdout is not None
+    shown = [next(line for line in gdb.stdout if "there!" in line)]
+    if running != "stopped":
+        wait_until(lambda: "stopped" not in status(endless), "it does not run")
+    maps = pathlib.Path(f"/proc/{endless.pid}/maps").read_text()
+    assert maps != before[-1], "it is armed"
+    if ending.startswith("SIG"):
+        gdb.send_signal(signal.Signals[ending])
+    output = "".join(shown) + gdb.communicate(f"{ending}\nquit\n", timeout=DEADLINE)[0]
+    assert state_of(endless, running) == before, output
+    assert "Traceback" not in output and "kdbg: " not in output and "internal" not in output, output
+    assert endless.poll() is None, "it lives"
+
+
+def status(process: subprocess.Popen[str]) -> str:
+    text = pathlib.Path(f"/proc/{process.pid}/status").read_text()
+    return re.findall(r"^State:.*", text, re.MULTILINE)[0]
