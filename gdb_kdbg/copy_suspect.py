@@ -8,7 +8,20 @@ from typing import NamedTuple, Optional, Sequence
 from .blocks import read_available
 from .check_copy_command import code_test, routine_in
 from .copy_cases import LARGEST, MARGIN, Case
-from .copy_check import BEFORE, LEAVES, MISSING, NO_RETURN, NOT_RUN, OVERFLOW, PAST, STRAY, WRONG, Breach, CopyCheck
+from .copy_check import (
+    BEFORE,
+    LEAVES,
+    MISALIGNED,
+    MISSING,
+    NO_RETURN,
+    NOT_RUN,
+    OVERFLOW,
+    PAST,
+    STRAY,
+    WRONG,
+    Breach,
+    CopyCheck,
+)  # fmt: skip
 from .copy_contracts import CONTRACTS, NOTHING, Contract, contract_of
 from .copy_culprit import culprit
 from .copy_exercise import Routine
@@ -22,7 +35,7 @@ from .units import Address, Size
 
 _LINE, _PAGE, _INSTRUCTION = 64, 4096, 16
 # Nothing is said of a routine that does not even begin to copy: it may be called in another way than is assumed here.
-_NOT_RUN = (NOT_RUN, LEAVES, NO_RETURN, OVERFLOW, STRAY)
+_NOT_RUN = (NOT_RUN, LEAVES, NO_RETURN, OVERFLOW, STRAY, MISALIGNED)
 
 
 class Outcome(NamedTuple):

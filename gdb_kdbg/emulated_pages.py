@@ -24,6 +24,7 @@ class TargetPages:
         self._unicorn, self._uc = unicorn, uc
         self._code, self.is_code = code, is_code
         self._mapped = 0
+        self._partial: dict[int, bytes] = {}
         # Pages the routine wrote to, in the emulator only: a probe's ring, counters.
         self.written: set[int] = set()
 
@@ -57,13 +58,16 @@ class TargetPages:
         return True
 
     def bytes_at(self, pc: int, size: int) -> bytes:
-        """Return up to `size` bytes of code, fewer where the next page cannot be read."""
+        """Return up to `size` bytes of code as it is run, fewer where the next page cannot be read."""
         for length in (size, PAGE - pc % PAGE):
             try:
                 return self._code.read_memory(Address(pc), Size(min(size, length)))
             except MemoryFault:
                 continue
-        return b""
+        page = pc // PAGE * PAGE
+        if page not in self._partial:
+            self._partial[page] = self._page(page, pc) or b""
+        return self._partial[page][pc - page : pc - page + size]
 
     # The last page of a file's data is not all there; what the loader puts behind are zeros.
     def _page(self, page: int, address: int) -> Optional[bytes]:

@@ -12,6 +12,7 @@ from typing import Any, Callable, NamedTuple, Optional, Sequence
 
 from .emulated_pages import PAGE, physical
 from .emulated_registers import reader, writer
+from .units import ADDRESS_MASK
 from .unsupported import Line
 from .vector_actions import compile_action
 from .vector_encoding import Encoded
@@ -21,6 +22,8 @@ from .vector_operands import Action, registers_read
 
 _SHARED = range(16)
 _LOW = 16
+# Whoever has more vectors in a row gets several hooks.
+_LONGEST_RUN = 32
 _ZERO_FLAG, _SIGN_FLAG, _CARRY_FLAG = 0x40, 0x80, 1
 _RESULT_FLAGS = 0x8D5
 
@@ -112,9 +115,9 @@ class EmulatedVectors:
         return _Step(pc, end, action, frozenset(registers_read(encoded, form)), _vectors(encoded, form))
 
     def _run_from(self, pc: int) -> _Run:
-        steps = []
+        steps: list[_Step] = []
         step = self._steps.get(pc)
-        while step is not None:
+        while step is not None and len(steps) < _LONGEST_RUN:
             steps.append(step)
             step = self._steps.get(step.end)
         general = sorted(set().union(*(step.general for step in steps)))
@@ -177,7 +180,7 @@ class EmulatedVectors:
             if page not in self._open:
                 kind = self._missing(place, is_write)
                 if kind is not None and not self._fault(self._uc, kind, physical(place), 1, 0, None):
-                    return int(place)
+                    return int(place) & ADDRESS_MASK
                 self._open.add(page)
         return None
 

@@ -14,12 +14,14 @@ from .vector_forms import form_of
 
 _LONGEST = 15
 _AT_A_TIME = 8
-# Start with a v without being vectors of AVX: verify a segment. All else that does (VMX) is privileged.
-_NO_VECTORS = ("verr", "verw")
-# QEMU 5 forgets to cut results to 32 bits, or mixes up the carry flag.
-_WRONG = ("bextr", "blsi", "pdep")
 # Save and restore vectors, and name none.
 _STATE = ("fxsave", "fxrstor", "xsave", "xrstor")
+# Of what is VEX-coded, the emulator has the moves of bits; QEMU 5 forgets to cut some of their results to 32 bits, or
+# mixes up the carry flag. The last two start with a v without being vectors: all else that does (VMX) is privileged.
+_RIGHT = ("andn", "blsr", "blsmsk", "mulx", "pext", "rorx", "sarx", "shlx", "shrx", "verr", "verw")
+_WRONG = ("bextr", "blsi", "pdep")
+# Of segments and the size of addresses.
+_PREFIXES = b"\x26\x2e\x36\x3e\x64\x65\x67"
 _PRIVILEGED = frozenset(
     "hlt in out insb insw insd outsb outsw outsd cli sti rdmsr wrmsr rdpmc lgdt lidt lldt ltr lmsr clts invd wbinvd "
     "wbnoinvd invlpg invpcid swapgs sysret sysretq sysexit sysexitq iret iretd iretq monitor mwait xsetbv rsm".split()
@@ -64,7 +66,7 @@ def look_through(code: bytes, start: Address) -> Line:
         if is_carried_out(instruction, own):
             vectors.append((instruction.address, own))
         else:
-            reason = _reason(instruction)
+            reason = _reason(instruction, own)
             if reason:
                 found = Unsupported(instruction.address, f"{instruction}{reason}")
                 return Line(found, tuple(vectors), has_legacy)
@@ -113,7 +115,7 @@ def needs_alignment(instruction: Instruction) -> bool:
 
 # QEMU 5, which unicorn is made of, takes VEX-coded vectors of 16 bytes for their SSE namesakes, and moves of masks for
 # conditional moves: that is wrong.
-def _reason(instruction: Instruction) -> str:
+def _reason(instruction: Instruction, code: bytes) -> str:
     name = instruction.mnemonic.split()[-1]
     if name in _PRIVILEGED or (name == "mov" and _is_system_register(instruction)):
         return " (privileged)"
@@ -121,8 +123,8 @@ def _reason(instruction: Instruction) -> str:
         return " (a trap)"
     if name in _WRONG:
         return " (the emulator gets it wrong)"
-    is_vector = name.startswith(("v", "k"))
-    return " (neither the emulator nor kdbg has it)" if is_vector and name not in _NO_VECTORS else ""
+    is_vector = is_vector_code(code.lstrip(_PREFIXES)) or name.startswith("v")
+    return " (neither the emulator nor kdbg has it)" if is_vector and name not in _RIGHT else ""
 
 
 def _is_system_register(instruction: Instruction) -> bool:

@@ -40,9 +40,9 @@ def check_copy(session: Session, options: Namespace) -> CopyReport:
     Reported are bytes written outside of the destination, missing or wrong, reads into a further page, writes to the
     source or to the caller's stack, changed registers and floating-point state that belong to the caller, flags left
     set, a wrong result, a wrong remainder after a fault, control that leaves the routine or does not return; each with
-    the sizes and alignments concerned, the smallest example, and the instruction that did it. An instruction the
-    emulator does not know is named, and what would need it does not count as passed. Outside GDB: kdbg check-copy FILE
-    ROUTINE, also for an object file.
+    the sizes and alignments concerned, the smallest example, and the instruction that did it. AVX and AVX-512
+    are run as far as copying and filling need them; any other instruction the emulator does not know is named, and what
+    would need it does not count as passed. Outside GDB: kdbg check-copy FILE ROUTINE, also for an object file.
     """
     from ..check_copy_command import check_copy, mode_of
 

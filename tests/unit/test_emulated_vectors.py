@@ -250,16 +250,29 @@ def test_accesses_of_vectors_are_listed(make: Maker) -> None:
     assert len(accesses) == 4
 
 
-def test_instructions_with_vectors_are_followed(make: Maker) -> None:
-    emulator = make(LOAD + STORE + COUNT + RET)
-    behind = CODE + len(LOAD + STORE)
+@pytest.mark.parametrize("at", [CODE, KERNEL_CODE])
+def test_instructions_with_vectors_are_followed(make: Maker, at: int) -> None:
+    emulator = make(LOAD + STORE + COUNT + RET, at)
+    behind = at + len(LOAD + STORE)
     for _ in range(2):
         with emulator.following() as executed:
-            emulator.call(CODE, arguments())
-        assert executed == [CODE, CODE + len(LOAD), behind, behind + len(COUNT)]
+            emulator.call(at, arguments())
+        assert executed == [at, at + len(LOAD), behind, behind + len(COUNT)]
     with emulator.following() as executed:
-        emulator.call(CODE, arguments(0, SOURCE, DESTINATION_END))
-    assert executed == [CODE, CODE + len(LOAD)]
+        emulator.call(at, arguments(0, SOURCE, DESTINATION_END))
+    assert executed[:1] + executed[-1:] == [at, at + len(LOAD)]
+
+
+@pytest.mark.parametrize("limit", [0, 100_000])
+def test_a_thousand_vectors_in_a_row(make: Maker, limit: int) -> None:
+    emulator = make(COUNT + LOAD * 999 + STORE + COUNT + RET)
+    assert emulator.call(CODE, arguments(), limit).kind == RETURNED
+    assert emulator.register("rax") == 2 and emulator.read(DESTINATION, 32) == TEXT[:32]
+
+
+def test_an_access_over_the_end_of_all_addresses(make: Maker) -> None:
+    ending = make(LOAD + RET).call(CODE, arguments(0, (1 << 64) - 8))
+    assert (ending.kind, ending.pc) == (FAULTED, CODE)
 
 
 # What is not carried out.
@@ -280,3 +293,21 @@ def test_what_is_not_carried_out_is_named(make: Maker, code: bytes, name: str) -
         ending = emulator.call(CODE, arguments())
         assert (ending.kind, ending.pc) == (UNSUPPORTED, CODE + len(LOAD + STORE))
         assert ending.detail.startswith(name)
+
+
+def test_code_in_a_page_that_is_not_all_there() -> None:
+    # kmovd k1, edx; kmovd eax, k1: the emulator would take these for conditional moves
+    code = bytes.fromhex("c5fb92ca" + "c5fb93c1") + PERMUTE + RET
+    memory = FakeMemory({CODE: code.ljust(128, b"\xcc")})
+    emulator = Emulator(memory, {})
+    try:
+        assert emulator.call(CODE, arguments(77)).kind == UNSUPPORTED
+        memory.put(CODE + 8, RET)
+    finally:
+        emulator.close()
+    emulator = Emulator(memory, {})
+    try:
+        assert emulator.call(CODE, arguments(77)).kind == RETURNED
+        assert emulator.register("rax") == 77
+    finally:
+        emulator.close()

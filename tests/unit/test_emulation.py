@@ -227,6 +227,9 @@ def test_the_reason_is_said() -> None:
     assert reason(b"\xc5\xed\xfc\xc1") == "vpaddb ymm0, ymm2, ymm1 (neither the emulator nor kdbg has it)"
     assert reason(b"\xc5\xf8\x77") == ""  # vzeroupper: carried out by kdbg
     assert reason(b"\x0f\x00\xe0") == ""  # verr: no vector
+    assert reason(b"\xc4\xe2\xf8\xf2\xc7") == reason(b"\x64\xc4\xe2\xf8\xf2\x07") == ""  # andn
+    assert reason(b"\x64\xc5\xfe\x6f\x06").startswith("vmovdqu ymm0, ymmword ptr fs:[rsi] (neither")
+    assert "neither" in reason(b"\xc4\xe2\x7b\x4b\x04\x0e") or "undecodable" in reason(b"\xc4\xe2\x7b\x4b\x04\x0e" * 4)
     assert reason(RET + b"\xf4") == ""
 
 

@@ -159,6 +159,13 @@ def test_a_copy_that_memory_clears_and_whose_routine_is_right_leaves_the_program
     assert line_of(finding).endswith("with 4 bytes at this alignment writes 4, as asked")
 
 
+def test_a_routine_with_vectors_is_exercised() -> None:
+    # vmovdqu ymm0, [rsi]; vmovdqu [rdi], ymm0; xor eax, eax; ret
+    finding = find(suspected(b"\xd1\xd2\xd3\xd4", code=bytes.fromhex("c5fe6f06c5fe7f0731c0c3")))
+    assert finding.facts.exercised == "breaks"
+    assert "with 4 bytes at this alignment writes 32 (asked 4), by " in line_of(finding)
+
+
 @pytest.mark.parametrize(
     ("code", "text"),
     [
