@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Optional
 
 from .blocks import read_available
-from .copy_check import BEFORE, FLAG, PAST, REGISTER, STATE, USER_ACCESS, Breach, CopyCheck
+from .copy_breaches import BEFORE, FLAG, PAST, REGISTER, STATE, USER_ACCESS, Breach
+from .copy_check import CopyCheck
 from .disassembly import Instruction, decode
 from .emulation import FAULTED, LEFT
 from .target import Memory

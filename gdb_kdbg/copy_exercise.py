@@ -7,8 +7,7 @@ from functools import lru_cache
 from typing import Callable, Iterable, Mapping, NamedTuple, Optional, Sequence
 
 from . import copy_cases
-from .copy_cases import Case
-from .copy_check import (
+from .copy_breaches import (
     LEAVES,
     NO_RETURN,
     NOT_RUN,
@@ -19,8 +18,9 @@ from .copy_check import (
     SOURCE_WRITTEN,
     STATE,
     Breach,
-    CopyCheck,
-)  # fmt: skip
+)
+from .copy_cases import Case
+from .copy_check import CopyCheck
 from .copy_contracts import Contract
 from .copy_culprit import culprit
 from .copy_report import UNDECIDABLE, CopyReport, Findings

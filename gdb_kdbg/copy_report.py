@@ -6,8 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Callable, Iterable, Optional
 
+from .copy_breaches import BEFORE, LEAVES, MISSING, NOT_RUN, PAST, REGISTER, STATE, WRONG, Breach
 from .copy_cases import Case
-from .copy_check import BEFORE, LEAVES, MISSING, NOT_RUN, PAST, REGISTER, STATE, WRONG, Breach
 from .units import Address, Count, Size
 
 CONFORMS, BREAKS, UNDECIDABLE = "conforms", "breaks", "undecidable"

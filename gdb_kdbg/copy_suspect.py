@@ -7,21 +7,9 @@ from typing import NamedTuple, Optional, Sequence
 
 from .blocks import read_available
 from .check_copy_command import code_test, routine_in
+from .copy_breaches import BEFORE, LEAVES, MISALIGNED, MISSING, NO_RETURN, NOT_RUN, OVERFLOW, PAST, STRAY, WRONG, Breach
 from .copy_cases import LARGEST, MARGIN, Case
-from .copy_check import (
-    BEFORE,
-    LEAVES,
-    MISALIGNED,
-    MISSING,
-    NO_RETURN,
-    NOT_RUN,
-    OVERFLOW,
-    PAST,
-    STRAY,
-    WRONG,
-    Breach,
-    CopyCheck,
-)  # fmt: skip
+from .copy_check import CopyCheck
 from .copy_contracts import CONTRACTS, NOTHING, Contract, contract_of
 from .copy_culprit import culprit
 from .copy_exercise import Routine

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import AbstractSet, Callable, Iterable, Iterator, Sequence
 
+from .copy_breaches import BEFORE, BELOW_STACK, CALLERS_STACK, MISALIGNED, PAST, SOURCE_WRITTEN, Breach
 from .copy_cases import DESTINATION_END, SOURCE_END, Case
-from .copy_check import BEFORE, BELOW_STACK, CALLERS_STACK, MISALIGNED, PAST, SOURCE_WRITTEN, Breach
 from .emulation import DESTINATION, SOURCE, STACK, STACK_SIZE, STACK_TOP, Access
 from .units import is_kernel_half
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Callable, Sequence
 
-from .copy_check import LEAVES, STRAY, Breach, CopyCheck
+from .copy_breaches import LEAVES, STRAY, Breach
+from .copy_check import CopyCheck
 from .emulation import ARENA, ARENA_END, STACK, STACK_SIZE, STACK_TOP, THREAD, THREAD_SIZE, Access
 
 # A threshold above all sizes, one below them, and a limit above all addresses of programs.

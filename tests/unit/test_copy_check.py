@@ -8,8 +8,7 @@ import pytest
 from fakes import FakeMemory
 
 from gdb_kdbg import copy_cases, exception_table
-from gdb_kdbg.copy_cases import DEFAULT, DESTINATION_END, MARGIN, QUICK, SOURCE_END, THOROUGH, Case
-from gdb_kdbg.copy_check import (
+from gdb_kdbg.copy_breaches import (
     FLAG,
     MISSING,
     NOT_RUN,
@@ -20,11 +19,11 @@ from gdb_kdbg.copy_check import (
     RESULT,
     STACK,
     STRAY,
-    VALUE,
     WRONG,
     WRONG_REMAINDER,
-    CopyCheck,
-)  # fmt: skip
+)
+from gdb_kdbg.copy_cases import DEFAULT, DESTINATION_END, MARGIN, QUICK, SOURCE_END, THOROUGH, Case
+from gdb_kdbg.copy_check import VALUE, CopyCheck
 from gdb_kdbg.copy_contracts import CONTRACTS, Contract, contract_of
 from gdb_kdbg.copy_culprit import culprit
 from gdb_kdbg.copy_unsettled import reads_thread, unsettled

@@ -6,8 +6,8 @@ from typing import Iterable, Optional
 
 import pytest
 
+from gdb_kdbg.copy_breaches import LEAVES, MISSING, NOT_RUN, PAST, READS_PAST, REGISTER, Breach
 from gdb_kdbg.copy_cases import Case
-from gdb_kdbg.copy_check import LEAVES, MISSING, NOT_RUN, PAST, READS_PAST, REGISTER, Breach
 from gdb_kdbg.copy_report import BREAKS, CONFORMS, UNDECIDABLE, CopyBreach, Findings, ranges
 from gdb_kdbg.emulation import DESTINATION, SOURCE
 

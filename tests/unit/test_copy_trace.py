@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from gdb_kdbg.copy_breaches import BELOW_STACK, CALLERS_STACK, MISALIGNED, PAST, SOURCE_WRITTEN
 from gdb_kdbg.copy_cases import MARGIN, Case
-from gdb_kdbg.copy_check import BELOW_STACK, CALLERS_STACK, MISALIGNED, PAST, SOURCE_WRITTEN
 from gdb_kdbg.copy_contracts import contract_of
 from gdb_kdbg.copy_trace import hidden, overread
 from gdb_kdbg.emulation import DESTINATION, SOURCE, STACK_TOP, Access
