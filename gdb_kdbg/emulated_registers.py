@@ -9,22 +9,23 @@ from typing import Any, Callable
 def reader(uc: Any, number: int) -> Callable[[], int]:
     """Return what reads a register of 64 bits."""
     direct = getattr(uc, "_do_reg_read", None)
-    if direct is None:
-        return lambda: int(uc.reg_read(number))
     cell = ctypes.c_uint64()
     place = ctypes.byref(cell)
 
+    # These return an error's number, 0 for none.
     def read() -> int:
-        direct(number, place)
-        return cell.value
+        return int(uc.reg_read(number)) if direct(number, place) else cell.value
 
-    return read
+    return read if direct is not None else lambda: int(uc.reg_read(number))
 
 
 def writer(uc: Any, number: int, value: int) -> Callable[[], object]:
     """Return what sets a register of 64 bits to this value."""
     direct = getattr(uc, "_do_reg_write", None)
-    if direct is None:
-        return lambda: uc.reg_write(number, value)
     place = ctypes.byref(ctypes.c_uint64(value))
-    return lambda: direct(number, place)
+
+    def write() -> None:
+        if direct(number, place):
+            uc.reg_write(number, value)
+
+    return write if direct is not None else lambda: uc.reg_write(number, value)
