@@ -8,7 +8,7 @@ from typing import Any, Callable
 
 def reader(uc: Any, number: int) -> Callable[[], int]:
     """Return what reads a register of 64 bits."""
-    direct = getattr(uc, "_do_reg_read", None)
+    direct: Any = getattr(uc, "_do_reg_read", None)
     cell = ctypes.c_uint64()
     place = ctypes.byref(cell)
 
@@ -21,7 +21,7 @@ def reader(uc: Any, number: int) -> Callable[[], int]:
 
 def writer(uc: Any, number: int, value: int) -> Callable[[], object]:
     """Return what sets a register of 64 bits to this value."""
-    direct = getattr(uc, "_do_reg_write", None)
+    direct: Any = getattr(uc, "_do_reg_write", None)
     place = ctypes.byref(ctypes.c_uint64(value))
 
     def write() -> None:
