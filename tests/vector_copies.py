@@ -67,6 +67,21 @@ BY: Mapping[str, str] = {
 }
 
 
+LOOPS: Mapping[str, str] = {"loop_memcpy": "memcpy", "loop_memmove": "memmove", "loop_memset": "memset"}
+
+
+@functools.lru_cache(maxsize=None)
+def build_loops(directory: pathlib.Path, machine: str) -> pathlib.Path:
+    """Have the compiler make vectors of plain loops, with what a machine has."""
+    support.require("gcc")
+    directory.mkdir(parents=True, exist_ok=True)
+    output = directory / f"loops-{machine}.o"
+    options = ["-O3", "-fno-tree-loop-distribute-patterns", "-fno-builtin", f"-march={machine}"]
+    support.run("gcc", *options, "-c", "-o", str(output), str(copies.SOURCES / "loops.c"))
+    assert "%ymm" in support.run("objdump", "-d", str(output))
+    return output
+
+
 @functools.lru_cache(maxsize=None)
 def build_vectors(directory: pathlib.Path) -> pathlib.Path:
     """Build all routines as one object file, once per directory."""

@@ -10,7 +10,7 @@ import pytest
 import vector_copies
 from copies import UNSUPPORTED, Mistake, ThirdParty
 from support import require
-from vector_copies import BY, CORRECT, MISTAKES
+from vector_copies import BY, CORRECT, LOOPS, MISTAKES
 
 from gdb_kdbg.check_copy_command import check_copy
 from gdb_kdbg.copy_report import CopyReport
@@ -56,6 +56,15 @@ def test_what_is_right_is_cleared_by_all_cases(symbol: str, check: Check) -> Non
     report = check(symbol, CORRECT[symbol], "default")
     assert (report.verdict, report.breaches) == ("conforms", ())
     assert report.cases > 30_000
+
+
+@pytest.mark.parametrize("machine", ["haswell", "skylake-avx512", "znver3"])
+def test_what_a_compiler_makes_of_loops_is_cleared(machine: str, directory: pathlib.Path, check: Check) -> None:
+    require("objdump")
+    path = vector_copies.build_loops(directory, machine)
+    for symbol, contract in LOOPS.items():
+        report = check(symbol, contract, "quick", path)
+        assert (report.verdict, report.breaches) == ("conforms", ())
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.symbol)
