@@ -49,7 +49,9 @@ def check_copy(
     found = find_routine(session, routine)
     promise = contract_of(routine, contract, arguments)
     report = exercise(found, promise, mode, session.progress)
-    return report if contract or not report.breaches else replace(report, notes=(*report.notes, _GUESSED))
+    notes = [f"{found.chooser} is an indirect function, which chose this one here"] if found.chooser else []
+    notes += [_GUESSED] if report.breaches and not contract else []
+    return replace(report, notes=(*report.notes, *notes))
 
 
 def mode_of(is_quick: bool, is_thorough: bool) -> str:
@@ -73,12 +75,15 @@ def find_routine(session: Session, text: str) -> Routine:
     scope = Scope.of(target)
     symbol = _named(scope, text) or _at(scope, session, text)
     _check_machine(scope, symbol.address)
-    tables = [elf.symbol_table() for _, elf in scope.symbols.holders(symbol.address)]
     bases = {name: target.register(name) or 0 for name in ("fs_base", "gs_base")}
     is_code = code_test(target, scope)
-    chooser = None if target.kind == KIND else lambda: _chosen(target, scope, symbol.address, bases, is_code)
-    _refuse_resolver(symbol.name, tables, chooser)
+    tables = [elf.symbol_table() for _, elf in scope.symbols.holders(symbol.address)]
+    chooser = symbol.name if any(_is_resolver(symbol.name, table) for table in tables) else ""
+    if chooser and target.kind != KIND:
+        symbol = _chosen(target, scope, symbol.address, bases, is_code) or symbol
+    _refuse_resolver(symbol.name, tables)
     found = routine_in(target, symbol, bases, _fixups(target, scope, symbol.address), is_code)
+    found = found._replace(chooser=safe_text(chooser, 200))
     return found._replace(is_settled=_settled_test(scope)) if target.kind == KIND else found
 
 
@@ -143,28 +148,31 @@ def _named(scope: Scope, name: str) -> Optional[Symbol]:
 
 
 # An indirect function copies nothing: it returns the routine to use.
-def _refuse_resolver(name: str, tables: Iterable[SymbolTable], chooser: Optional[Callable[[], str]] = None) -> None:
+def _refuse_resolver(name: str, tables: Iterable[SymbolTable]) -> None:
     for table in tables:
-        found = table.by_name(name)
-        if found is not None and found.kind == "IFUNC":
+        if _is_resolver(name, table):
             kinds = ((other, table.by_name(other)) for other in sorted(table.names()) if name.strip("_") in other)
             variants = [other for other, symbol in kinds if symbol and symbol.kind == "FUNC"]
             text = f"{safe_text(name)} is an indirect function, which only chooses one of its variants: name one"
-            chosen = chooser() if chooser else ""
-            raise KdbgError(text + (f"; it chose {chosen}" if chosen else _near(variants[:_SUGGESTIONS])))
+            raise KdbgError(text + _near(variants[:_SUGGESTIONS]))
+
+
+def _is_resolver(name: str, table: SymbolTable) -> bool:
+    found = table.by_name(name)
+    return found is not None and found.kind == "IFUNC"
 
 
 # It asks what the program has found out of its processor when it started, so its answer here is the program's.
 def _chosen(
     target: Target, scope: Scope, resolver: int, bases: Mapping[str, int], is_code: Callable[[int], bool]
-) -> str:
+) -> Optional[Symbol]:
     emulator = Emulator(target, bases, is_code)
     try:
         returned = emulator.call(resolver, {}, _RESOLVER_INSTRUCTIONS).kind == RETURNED
-        found = scope.symbols.name_at(emulator.register("rax")) if returned else None
+        found = scope.symbols.at(emulator.register("rax")) if returned else None
     finally:
         emulator.close()
-    return safe_text(found[0], 200) if found and not found[1] else ""
+    return found[0] if found and not found[1] else None
 
 
 def _near(names: list[str]) -> str:

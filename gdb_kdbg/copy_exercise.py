@@ -42,7 +42,8 @@ class Routine(NamedTuple):
 
     `place` names an address, `label` an instruction, which it shows too; `is_aligned` tells whether the instruction at
     an address needs an aligned operand, `is_settled` whether what is at an address is what a running program has there,
-    `is_missing` whether an address only stands for code that the file does not have.
+    `is_missing` whether an address only stands for code that the file does not have, `chooser` the indirect function
+    that chose it.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Routine(NamedTuple):
     is_aligned: Callable[[int], bool]
     is_settled: Callable[[int], bool] = lambda address: True
     is_missing: Callable[[int], bool] = lambda address: False
+    chooser: str = ""
 
 
 def exercise(

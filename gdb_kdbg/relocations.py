@@ -139,9 +139,7 @@ class Judge:
     def _rank_note(self, slot: PlannedSlot, value: int, offered: Sequence[Definition]) -> str:
         if any(d.objfile == self._objfile or d.symbol.is_unique for d in offered):
             return ""
-        # What was loaded first nearly always is found first; to know it for sure costs reads of memory.
-        first = self._scope.bound_to(slot.symbol, slot.effect == JUMP_SLOT)
-        if (first and first in offered) or self._bound(slot) in (value, None):
+        if self._bound(slot) in (value, None):
             return ""
         return ORDER_NOTE if self._scope.order_of(self._objfile) is None else OTHER_NOTE
 

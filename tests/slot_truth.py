@@ -48,6 +48,8 @@ def _listed(text: str) -> Iterator[Entry]:
         match = _LINE.match(line)
         if match:
             symbol, addend = _symbol(match[3])
+            # That of a JUMP_SLOT is no part of its value (psABI x86-64, 4.4.1); `ld -z mark-plt` puts a label there.
+            addend = 0 if match[2] == "JUMP_SLOT" else addend
             yield Entry(int(match[1], 16), match[2], symbol.split("@")[0], addend)
 
 

@@ -108,7 +108,7 @@ def _has_died(done: subprocess.CompletedProcess[str]) -> bool:
 
 
 def _without_kdbg(lines: Sequence[str]) -> Sequence[str]:
-    own = ("kdbg", "set kdbg", "python")
+    own = ("kdbg", "set kdbg")
     return [word for line in lines if not line.startswith(own) for word in ("-ex", line)]
 
 

@@ -186,6 +186,7 @@ def test_a_lazy_program_in_user_emulation(sections: bool, tmp_path: pathlib.Path
         raw = program.read_bytes()
         end = int.from_bytes(raw[40:48], "little")
         program.write_bytes(raw[:40] + bytes(8) + raw[48:60] + bytes(4) + raw[64:end])
+        support.gdb(["starti", at_main, "continue", "kill"], str(program))  # not if this GDB dies of the file itself
     with emulated(program, tmp_path) as connect:
         commands = ["kdbg", "kdbg got program"]
         output = support.gdb([connect, *commands, at_main, "continue", *commands, "kill"], str(program))
