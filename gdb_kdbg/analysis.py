@@ -3,47 +3,29 @@
 from __future__ import annotations
 
 import re
-import shlex
-from dataclasses import dataclass, field, replace
-from typing import Any, Callable, Dict, Iterable, Iterator, Mapping, NamedTuple, Optional, Sequence
+from typing import TYPE_CHECKING, Annotated, Callable, Iterable, Iterator, NamedTuple, Optional, Sequence
 
 from .errors import KdbgError
-from .event_parser import EventParser
-from .events import Account
 from .finding import Finding
 from .kernel_log import crashes_in_blocks
 from .kernel_log_records import Access, Crash, Frame, Kernel, Register, Task
+from .log_events import EventCounts, LogEvents
 from .log_files import Opened
-from .log_story import Story
 from .log_symbols import Symbolic
-from .log_watch import LogWatch
-from .units import Count, Size, safe_text
+from .units import Count, Size
+
+if TYPE_CHECKING:
+    from .events import Event
+    from .log_story import Story
 
 # Crashes of one log that are told in full; a kernel that warns all day writes the same a thousand times.
 CRASHES = 200
-_IN_JSON: Dict[str, Any] = {"text": False}
 # The text of an event is no oops text, whatever its members say.
 _EVENT = re.compile(rb"^DBG \{[^\n]*", re.MULTILINE)
 _LONGEST = 1 << 20
-# A kernel has some twenty types of events; a file that has more than these is not one's.
-_TYPES, _OTHERS = 64, "others"
 
 
-@dataclass(frozen=True)
-class EventCounts:
-    """How many events a log has by their types, and what became of damaged ones."""
-
-    total: Count
-    by_type: Mapping[str, Count]
-    repaired: Count
-    partial: Count
-    unreadable: Count
-    missing: Count
-    restarts: Count
-
-
-@dataclass(frozen=True)
-class LogCrash:
+class LogCrash(NamedTuple):
     """A crash by its oops text; `stack` has the names of `frames`, innermost first. Lines count from 1."""
 
     title: str
@@ -64,8 +46,7 @@ class LogCrash:
     freed: tuple[Frame, ...]
 
 
-@dataclass(frozen=True)
-class Analysis:
+class Analysis(NamedTuple):
     """All that is told of one log; `finding_lines` are the lines that each finding rests on.
 
     `kind` is `serial log`, `event file` or `boot2dump`, and empty if the log could not be read; `problems` say why.
@@ -80,7 +61,7 @@ class Analysis:
     findings: tuple[Finding, ...]
     crashes: tuple[LogCrash, ...]
     crashes_left_out: Count
-    finding_lines: tuple[tuple[Count, ...], ...] = field(default=(), metadata=_IN_JSON)
+    finding_lines: Annotated[tuple[tuple[Count, ...], ...], {"text": False}] = ()
     problems: tuple[str, ...] = ()
 
     @property
@@ -90,11 +71,13 @@ class Analysis:
 
 
 class LogReading(NamedTuple):
-    """An analysis with what it was made of: the stories of its findings in their order, and all that was watched."""
+    """An analysis with what it was made of: the stories of its findings in their order, and the newest copies that its
+    events tell of, each with its process; `copies_total` is how many there were."""
 
     analysis: Analysis
     stories: Sequence[Story]
-    watch: LogWatch
+    copies: Sequence[tuple[Event, str]]
+    copies_total: int
 
 
 def read_log(
@@ -121,7 +104,7 @@ def read_log(
     made = reading.made(source, kind)
     if not problems:
         return made
-    return made._replace(analysis=replace(made.analysis, problems=(*problems, *made.analysis.problems)))
+    return made._replace(analysis=made.analysis._replace(problems=(*problems, *made.analysis.problems)))
 
 
 class _Reading:
@@ -130,11 +113,9 @@ class _Reading:
     def __init__(self, symbols: Symbolic, tick: Callable[[int], object], copies: int) -> None:
         self._tick = tick
         self._names = symbols
-        self._parser = EventParser()
-        self._watch = LogWatch(symbols, copies)
+        self._events = LogEvents(symbols, copies)
         self._crashes: list[Crash] = []
         self._left_out = 0
-        self._types: Dict[str, int] = {}
         self._failure: Optional[KdbgError] = None
 
     def read(self, pieces: Iterable[bytes]) -> None:
@@ -147,22 +128,22 @@ class _Reading:
             raise self._failure
 
     def made(self, source: str, kind: str) -> LogReading:
-        account = self._parser.account()
-        stories, problems = self._watch.finish()
+        told = self._events.finish()
         made = Analysis(
-            source, kind, account.size, account.lines, self._counts(account),
-            tuple(_typed(story.finding, source) for story in stories),
+            source, kind, Size(told.size), Count(told.lines), told.counts,
+            tuple(_typed(story.finding, source) for story in told.stories),
             tuple(map(log_crash, self._crashes)), Count(self._left_out),
-            tuple(tuple(map(Count, story.lines)) for story in stories), (*problems, *account.problems),
+            tuple(tuple(map(Count, story.lines)) for story in told.stories), tuple(told.problems),
         )  # fmt: skip
-        return LogReading(made, stories, self._watch)
+        return LogReading(made, told.stories, told.copies, told.copies_total)
 
     # The oops reader is told of no failure: what it has read so far is a log as well.
     def _blocks(self, pieces: Iterable[bytes]) -> Iterator[str]:
         rest = b""
         try:
             for piece in pieces:
-                self._take(piece)
+                self._tick(len(piece))
+                self._events.feed(piece)
                 end = piece.rfind(b"\n") + 1
                 if end:
                     yield _text(rest + piece[:end])
@@ -171,32 +152,8 @@ class _Reading:
                     rest = (rest + piece)[:_LONGEST]
         except KdbgError as error:
             self._failure = error
-        self._watched(self._parser.finish())
         if rest:
             yield _text(rest)
-
-    def _take(self, piece: bytes) -> None:
-        self._tick(len(piece))
-        self._watched(self._parser.feed(piece))
-
-    def _watched(self, events: list[Any]) -> None:
-        if events:
-            types = self._types
-            for event in events:
-                kind = event.type
-                if kind in types or len(types) < _TYPES:
-                    types[kind] = types.get(kind, 0) + 1
-                else:
-                    types[_OTHERS] = types.get(_OTHERS, 0) + 1
-            self._watch.take(events)
-
-    def _counts(self, account: Account) -> EventCounts:
-        ranked = sorted(self._types.items(), key=lambda item: -item[1])
-        by_type = {safe_text(name): Count(count) for name, count in ranked}
-        return EventCounts(
-            account.events, by_type, account.repaired, account.partial, account.unreadable, account.missing,
-            account.restarts,
-        )  # fmt: skip
 
 
 def _text(block: bytes) -> str:
@@ -209,8 +166,10 @@ def _text(block: bytes) -> str:
 
 # What to type names the log.
 def _typed(finding: Finding, source: str) -> Finding:
+    import shlex
+
     name = shlex.quote(source) if source.isprintable() else "LOG"
-    return replace(finding, next=tuple(line.replace(" LOG ", f" {name} ") for line in finding.next))
+    return finding._replace(next=tuple(line.replace(" LOG ", f" {name} ") for line in finding.next))
 
 
 def log_crash(crash: Crash) -> LogCrash:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from typing import Iterator, List, Tuple
 
 from .analysis import Analysis, LogCrash
@@ -52,6 +51,8 @@ def _finding(finding: Finding) -> Iterator[Parts]:
 
 
 def _wrapped(text: str, first: str, others: str, role: str) -> Iterator[Parts]:
+    import textwrap
+
     for line in textwrap.wrap(text, _WIDTH, initial_indent=first, subsequent_indent=others) or [first]:
         yield [(line, role)]
 

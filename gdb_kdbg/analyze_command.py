@@ -6,13 +6,13 @@ import time
 from typing import TYPE_CHECKING, Iterator, List, Sequence
 
 from .analysis import Analysis, read_log
-from .analysis_text import Parts, analysis_lines
 from .errors import KdbgError
 from .log_files import STANDARD_INPUT, Opened, log_names, open_named, opened
 from .log_symbols import Symbolic, parse_objfile
 from .units import shown
 
 if TYPE_CHECKING:
+    from .analysis_text import Parts
     from .session import Session
 
 FOUND, UNREAD = 3, 1
@@ -37,6 +37,8 @@ class AnalysisStream:
 
     def texts(self, rows: Sequence[Analysis]) -> Iterator[Parts]:
         """Return the story of each log as lines; for no rows nothing."""
+        from .analysis_text import analysis_lines
+
         for row in rows:
             yield from analysis_lines(row, self._logs > 1 or len(self._words) > 1)
 

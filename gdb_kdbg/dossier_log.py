@@ -107,7 +107,7 @@ def _copies(reading: LogReading, best: Optional[Story], symbols: Symbolic) -> Se
         facts = best.finding.facts
         names = {facts.pid & 0xFFFF: _whose(facts)} if facts.pid is not None else {}
         return [_noted(record, facts, names) for record in ring_records(best.dump, symbols)]
-    history = reading.watch.copies.history
+    history = reading.copies
     has_times = all(event.time is not None for event, _ in history)
     return [_told(index, event, whose, has_times) for index, (event, whose) in enumerate(history)]
 
@@ -167,7 +167,7 @@ def _axis(reading: LogReading, best: Optional[Story], copies: Sequence[CopyNote]
         return bounded_axis("copy number", copies, total, total - len(copies))
     times = copies[0].at != int(copies[0].at) or copies[-1].at != int(copies[-1].at)
     unit = "seconds of the console" if times else "line of the log"
-    total = reading.watch.copies.total
+    total = reading.copies_total
     axis = bounded_axis(unit, copies, total, 0)
     axis = replace(axis, left_out=Count(max(0, total - len(axis.copies))))
     at = best.subject.time if times and best and best.subject else None

@@ -18,6 +18,7 @@ from .event_json import fast_loads, parse_all
 from .event_repair import Repairer
 from .event_sequence import SequenceNumbers
 from .events import TYPES, Account, Event, Tally
+from .log_events import may_have_events
 
 _MARK = b"DBG {"
 _BARE = b'{"type":"'
@@ -39,10 +40,13 @@ class _Rows(NamedTuple):
 
 
 class EventParser:
-    """Takes the bytes of a log as they come and gives back events as soon as their lines are complete."""
+    """Takes the bytes of a log as they come and gives back events as soon as their lines are complete.
 
-    def __init__(self) -> None:
-        self._tally = Tally()
+    `lines` and `size` are those of what stands before, if that was looked at already.
+    """
+
+    def __init__(self, lines: int = 0, size: int = 0) -> None:
+        self._tally = Tally(lines, size)
         self._sequence = SequenceNumbers()
         self._repairer = Repairer(self._tally)
         self._tail: List[bytes] = []
@@ -106,7 +110,7 @@ class EventParser:
         return block[end:]
 
     def _block(self, block: bytes) -> List[Event]:
-        if b"DBG" not in block and b'":' not in block and not self._repairer.is_waiting:
+        if not may_have_events(block) and not self._repairer.is_waiting:
             self._tally.lines += block.count(b"\n")
             self._tally.size += len(block)
             return []

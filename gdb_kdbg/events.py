@@ -8,7 +8,6 @@ only looks like hex stays what it is.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Any, Dict, Iterable, Iterator, NamedTuple, Optional
 
 from .units import Count, Size, safe_text
@@ -73,8 +72,7 @@ class Unreadable(NamedTuple):
         return f"line {self.line}: {self.reason}: {self.text}"
 
 
-@dataclass(frozen=True)
-class Account:
+class Account(NamedTuple):
     """What became of the lines of a log.
 
     `missing` counts the numbers that the events' `seq` leaves out, where they have one; `restarts` how often it began
@@ -107,8 +105,9 @@ class Account:
 class Tally:
     """Counts while a log is read."""
 
-    def __init__(self) -> None:
-        self.lines = self.size = self.events = self.repaired = self.partial = self.unreadable = 0
+    def __init__(self, lines: int = 0, size: int = 0) -> None:
+        self.lines, self.size = lines, size
+        self.events = self.repaired = self.partial = self.unreadable = 0
         self._first: list[Unreadable] = []
 
     def unread(self, line: int, offset: int, reason: str, raw: str) -> None:

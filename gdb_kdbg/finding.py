@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import ClassVar, Optional
+from typing import Annotated, NamedTuple, Optional
 
 from .units import Address, Count, LinkAddress, Size, Word
 
 RANKS = CERTAIN, LIKELY, POSSIBLE = "certain", "likely", "possible"
 
 
-@dataclass(frozen=True)
-class Facts:
+class Facts(NamedTuple):
     """What a finding knows, for scripts; unknown facts are left out."""
 
-    SPARSE: ClassVar[bool] = True
     verdict: Optional[str] = None
     asked: Optional[Size] = None
     wrote: Optional[Size] = None
@@ -53,21 +50,24 @@ class Facts:
     operand_address: Optional[Address] = None
     alignment: Optional[Size] = None
 
+    @property
+    def SPARSE(self) -> bool:
+        """Unknown facts are left out of JSON."""
+        return True
 
-@dataclass(frozen=True)
-class Finding:
+
+class Finding(NamedTuple):
     """One explanation: the rule that made it, how sure it is, what it says and on what evidence."""
 
-    summary: str = field(metadata={"label": ""})
+    summary: Annotated[str, {"label": ""}]
     rule: str
     confidence: str
     evidence: tuple[str, ...]
-    next: tuple[str, ...] = field(metadata={"label": "next"})
-    facts: Facts = field(metadata={"text": False})
+    next: tuple[str, ...]
+    facts: Annotated[Facts, {"text": False}]
 
 
-@dataclass(frozen=True)
-class WhyReport:
+class WhyReport(NamedTuple):
     """Where the target stopped and what explains it, best finding first."""
 
     stop: str

@@ -7,6 +7,7 @@ the task or CPU that printed it. What is kept is bounded: `LINES_A_REPORT` lines
 from __future__ import annotations
 
 import re
+from itertools import compress
 from typing import Iterable, Iterator, Optional, Union
 
 from .kernel_log_boot import REBOOT, Boots
@@ -23,6 +24,8 @@ _PREAMBLE = 60
 # After these a report tells nothing new.
 _LAST = ("---[ end ", "Rebooting in", "Showing all locks held in the system")
 _LAST_STARTS = frozenset(text[0] for text in _LAST)
+# Where lines must be looked at one by one: they may end a report, or belong to that of a CPU which cannot print.
+_TURNS = (*_LAST, "NMI backtrace")
 _EARLY = re.compile(r"-\[ cut here \]-|^Pid: \d+, comm: ")
 
 
@@ -83,22 +86,13 @@ class _Open:
         """No head, or one that only a stack makes a report's."""
         return self.kind is None or (self.kind.then == "stack" and not self.has_stack)
 
-    # The same for many lines at once: most logs are one report's. Returns how many were its own, or
-    # nobody's, if not all.
-    def take(self, number: int, lines: str) -> Optional[int]:
-        key, own, room, last = self.key, self.lines, LINES_A_REPORT, self.last
-        for place, (caller, text) in enumerate(messages(lines), number):
-            if caller == key:
-                own.append(text)
-                last = place
-                if text[:1] in _LAST_STARTS and text.startswith(_LAST) or len(own) >= room:
-                    self.done = True
-                    break
-            elif text.startswith("NMI backtrace"):
-                self.last = last
-                return place - number
-        self.last = last
-        return None
+    # The same for many lines at once, none of which may end it: most logs are one report's.
+    def take(self, number: int, lines: str) -> None:
+        callers, texts = messages(lines)
+        own = callers.count(self.key)
+        if own:
+            self.lines += texts if own == len(texts) else compress(texts, map(self.key.__eq__, callers))
+            self.last = number + len(callers) - 1 - callers[::-1].index(self.key)
 
     @property
     def has_stack(self) -> bool:
@@ -142,13 +136,25 @@ class _Reader:
         number = self._number
         self._number += text.count("\n") + 1
         if any(not report.done for report in self._reports):
-            alone = len(self._reports) == 1 and not self._aliases
-            taken = self._reports[0].take(number, text) if alone else 0
-            for place, line in enumerate(() if taken is None else text.split("\n")[taken:], taken or 0):
-                self._line(number + place, line)
+            before = self._before_turn(text)
+            if before:
+                self._reports[0].take(number, text[: before - 1])
+                number += text.count("\n", 0, before)
+            for place, line in enumerate(text[before:].split("\n") if before <= len(text) else (), number):
+                if self._line(place, line):
+                    break
         yield from self._closed()
 
-    def _line(self, number: int, line: str) -> None:
+    # How much of a text, in whole lines, is that of the one open report or nobody's, and does not end it.
+    def _before_turn(self, text: str) -> int:
+        if len(self._reports) > 1 or self._aliases:
+            return 0
+        places = [place for mark in _TURNS if (place := text.find(mark)) >= 0]
+        end = text.rfind("\n", 0, min(places)) + 1 if places else len(text) + 1
+        return end if len(self._reports[0].lines) + text.count("\n", 0, end) < LINES_A_REPORT else 0
+
+    # Returns whether no report takes lines any more.
+    def _line(self, number: int, line: str) -> bool:
         caller, text = message(line)
         report = self._of(caller)
         if report is None:
@@ -157,6 +163,8 @@ class _Reader:
                 stalled.add(number, text)
         elif not report.done:
             report.add(number, text)
+            return report.done and len(self._reports) == 1
+        return False
 
     def _candidate(self, line: str, block: str, start: int) -> Iterator[Crash]:
         number = self._number

@@ -6,14 +6,14 @@ Kernels with CONFIG_PRINTK_CALLER print the task `[T123]` or CPU `[C1]`; that te
 from __future__ import annotations
 
 import re
-from typing import Iterator
+from typing import Iterable, Sequence
 
 # No line of a kernel is longer (LOG_LINE_MAX and its prefix); the rest of a longer one is noise.
 LINE_LIMIT = 2048
 
 STAMPED = re.compile(r"(?:<\d{1,3}>)?\[ {0,9}\d{1,10}\.\d{3,9}\](?:\[ {0,9}([TC]\d{1,10})\])? ?")
-# A whole line: its stamp, the caller in it, and its text; without a stamp all of it is text.
-_LINE = re.compile(r"^((?:<\d{1,3}>)?\[ {0,9}\d{1,10}\.\d{3,9}\](?:\[ {0,9}([TC]\d{1,10})\])? ?)?(.*)", re.MULTILINE)
+# Between two lines. To split a text at these takes a third of the time of finding its lines.
+_BETWEEN = re.compile(rf"\n{STAMPED.pattern}")
 _LATE = re.compile(r"\[ {0,9}\d{1,10}\.\d{3,9}\](?:\[ {0,9}([TC]\d{1,10})\])? ?")
 # netconsole and /dev/kmsg; syslog and journald; dmesg -T; colours; a level alone.
 _OTHER = re.compile(
@@ -25,6 +25,7 @@ _OTHER = re.compile(
     r"|<\d{1,3}>"
     r"|)(?:\x1b\[[0-9;]{0,12}m)*"
 )
+_PREFIXED = re.compile(r"[\d<[]|\w{3} ")
 _CALLER = re.compile(r"\[ {0,9}([TC]\d{1,10})\] ?")
 _COLOUR = re.compile(r"\x1b\[[0-9;]{0,12}[A-Za-z]")
 _SYSLOG = re.compile(r"(?:\w{3} {1,2}\d{1,2} \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT[\d:]{8})")
@@ -45,23 +46,35 @@ def message(line: str, latest: int = _LATEST) -> tuple[str, str]:
     return _unusual(line[:LINE_LIMIT], latest)
 
 
-def messages(lines: str) -> Iterator[tuple[str, str]]:
-    """Yield for each of many lines what `message` returns for it; stamps are looked for in all of them at once."""
-    for stamp, caller, text in _LINE.findall(lines):
-        if stamp:
-            yield caller, text if len(text) <= _SHORT else text[: LINE_LIMIT - len(stamp)]
-        else:
-            yield _unusual(text[:LINE_LIMIT], _LATEST)
+def messages(lines: str) -> tuple[Sequence[str], Sequence[str]]:
+    """Return what `message` returns for each of many lines: all callers, and all texts."""
+    before, *parts = _BETWEEN.split(f"\n{lines}")
+    callers, texts = [caller or "" for caller in parts[::2]], parts[1::2]
+    # Lines without a stamp are still part of the one before them; in front of the first stamp there may be others.
+    for place in [place for place, text in enumerate(texts) if "\n" in text][::-1]:
+        texts[place], *others = texts[place].split("\n")
+        _insert(others, place + 1, callers, texts)
+    if before:
+        _insert(before.split("\n")[1:], 0, callers, texts)
+    if max(map(len, texts)) > _SHORT:
+        texts = [text if len(text) <= _SHORT else message(line)[1] for text, line in zip(texts, lines.split("\n"))]
+    return callers, texts
+
+
+def _insert(lines: Iterable[str], place: int, callers: list[str], texts: list[str]) -> None:
+    found = [_unusual(line[:LINE_LIMIT], _LATEST) for line in lines]
+    callers[place:place] = [caller for caller, _ in found]
+    texts[place:place] = [text for _, text in found]
 
 
 def _unusual(line: str, latest: int) -> tuple[str, str]:
     if "\x1b" in line:
         line = _COLOUR.sub("", line)
-    late = _LATE.search(line, 0, latest)
+    late = _LATE.search(line, 0, latest) if "[" in line else None
     if late:
         copied = "~" if _SYSLOG.match(line) else ""
         return copied + (late[1] or ""), line[late.end() :]
-    other = _OTHER.match(line)
+    other = _OTHER.match(line) if _PREFIXED.match(line) else None
     start = other.end() if other else 0
     caller = _CALLER.match(line, start)
     return (caller[1], line[caller.end() :]) if caller else ("", line[start:])

@@ -53,22 +53,11 @@ def verdict(kind: Kind, found: re.Match[str], report: Report, warned: bool = Fal
 
 def main_stack(report: Report) -> Sequence[Frame]:
     """Return the stack of the fault: where it was stopped and the first trace, or the first frames of all."""
-    ip = _stopped(report)
+    ip = report.stop
     trace = next(report.traces("trace"), None) or next(report.traces("dump", "head", "access", "task", "end"), ())
     if ip and not any(frame.function == ip.function and frame.offset == ip.offset for frame in trace):
         return (ip, *trace)
     return trace
-
-
-def _stopped(report: Report) -> Optional[Frame]:
-    first = next(report.of("trace"), None)
-    for section in report.of("ip"):
-        found = report.stopped(section)
-        if found and not found.function and not found.address:
-            found = report.came_from(section)
-        if found and (first is None or section.number < first.number):
-            return found
-    return None
 
 
 def _reliable(stack: Iterable[Frame]) -> Sequence[str]:
@@ -93,7 +82,7 @@ def _from_named(report: Report, stack: Sequence[Frame], named: str) -> Verdict:
 
 def _from_fault(report: Report, stack: Sequence[Frame], named: str) -> Verdict:
     """The instruction that faulted comes before the trace, which may begin with the dump."""
-    ip = _stopped(report)
+    ip = report.stop
     return _first([*(_reliable([ip]) if ip else ()), *_reliable(stack)], stack)
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Callable, NamedTuple, Optional
+from typing import Annotated, Callable, NamedTuple, Optional
 
 from .units import Address, Count, Size, Word
 
@@ -32,8 +31,7 @@ class Register(NamedTuple):
     value: Word
 
 
-@dataclass(frozen=True)
-class Access:
+class Access(NamedTuple):
     """The memory access that failed: `read`, `write`, `free`, `execute` or unknown."""
 
     kind: str = ""
@@ -41,8 +39,7 @@ class Access:
     size: Optional[Size] = None
 
 
-@dataclass(frozen=True)
-class Task:
+class Task(NamedTuple):
     """Who ran."""
 
     comm: str = ""
@@ -50,8 +47,7 @@ class Task:
     cpu: Optional[Count] = None
 
 
-@dataclass(frozen=True)
-class Kernel:
+class Kernel(NamedTuple):
     """Which kernel: its version as printed, the architecture its text shows, its taint letters (empty: not tainted)."""
 
     version: str = ""
@@ -59,8 +55,7 @@ class Kernel:
     tainted: str = ""
 
 
-@dataclass(frozen=True)
-class Crash:
+class Crash(NamedTuple):
     """One report of a kernel in a log, lines counted from 1.
 
     `title` and `guilty` are normalised: no addresses, no compiler suffixes. `corrupted` says why the report is not to
@@ -68,7 +63,7 @@ class Crash:
     `allocated` and `freed` are the stacks of the object that was accessed.
     """
 
-    title: str = field(metadata={"label": ""})
+    title: Annotated[str, {"label": ""}]
     type: str
     guilty: str
     guilty_file: str

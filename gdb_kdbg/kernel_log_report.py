@@ -10,29 +10,74 @@ from .kernel_log_frames import frame, frames
 from .kernel_log_records import Frame, NameOf
 
 # The marks that begin a section; what follows belongs to it until the next mark.
-_MARK = re.compile(
-    r"\s{0,16}(?=\S)(?:"
-    r"(?P<trace>Call [Tt]race:|Backtrace:|\[?Call Trace\]|\(?unwind_backtrace\)|show_backtrace)"
-    r"|(?P<allocated>Allocated by task |allocated by task |INFO: Allocated in |Allocated in |page last allocated via"
-    r"|kfence-#\d+:)"
-    r"|(?P<freed>Freed by task |freed by task |INFO: Freed in |Freed in |page last free )"
-    r"|(?P<related>Last potentially related work creation:|Second to last potentially|Last call_rcu|Uninit was |"
-    r"Local variable |Bytes \d|Memory state around|value changed: |Stack of task )"
-    r"|(?P<dump>stack backtrace:|backtrace(?: \(crc [0-9a-f]{1,8}\))?:)"
-    r"|(?P<chain>-> #\d+ \(|the existing dependency chain|the dependencies between|the shortest dependencies)"
-    r"|(?P<held>\d+ locks? held by |locks? held by |Showing all locks held|no locks held by )"
-    r"|(?P<usage>\{[\w-]{4,32}\} state was registered at:|\.\.\. which became |to a [\w-]+-irq-unsafe lock:)"
-    r"|(?P<nmi>NMI backtrace for cpu |Sending NMI )"
-    r"|(?P<task>task:\S.{0,40} state:|\S{1,20}\s{1,16}[RSDTtXZIPNWK] {1,3}(?:running task "
-    r"|\(NOTLB\) |stopped |[0-9a-f]{1,16} )?\s{0,12}\d{1,10} {1,9}\d{1,10} {1,9}(?:\d{1,10}|0x))"
-    r"|(?P<ip>RIP: |RIP  \[<|EIP: |EIP is at |IP: |pc : (?!\[)|PC is at |NIP \[|epc : (?!ffff)|pc\s+: )"
-    r"|(?P<access>(?:[Rr]ead|[Ww]rite|read-write)(?: \([a-z ]+\))? (?:of size|to 0x|at addr) ?|assert no )"
-    r"|(?P<end>---\[ end |Rebooting in |Modules linked in:|Dumping ftrace buffer|Kernel Offset: |Mem abort info|"
-    r"Code: |Stack: ?$|Stack: |Disabling lock debugging|irq event stamp:|hardirqs last |other info that might|"
-    r"Reported by Kernel |=====|Mem-Info:|Preemption disabled at:|softirqs last |Exception stack\(|"
-    r"Register r\d+ information|lr : |LR is at|ra : )"
-    r")"
+_MARKS = {
+    "trace": ("Call Trace:", "Call trace:", "Backtrace:", "[Call Trace]", "Call Trace]", "(unwind_backtrace)",
+              "unwind_backtrace)", "show_backtrace"),
+    "allocated": ("Allocated by task ", "allocated by task ", "INFO: Allocated in ", "Allocated in ",
+                  "page last allocated via"),
+    "freed": ("Freed by task ", "freed by task ", "INFO: Freed in ", "Freed in ", "page last free "),
+    "related": ("Last potentially related work creation:", "Second to last potentially", "Last call_rcu",
+                "Uninit was ", "Local variable ", "Memory state around", "value changed: ", "Stack of task "),
+    "dump": ("stack backtrace:", "backtrace:"),
+    "chain": ("-> #", "the existing dependency chain", "the dependencies between", "the shortest dependencies"),
+    "held": ("lock held by ", "locks held by ", "Showing all locks held", "no locks held by "),
+    "usage": ("... which became ",),
+    "nmi": ("NMI backtrace for cpu ", "Sending NMI "),
+    "ip": ("RIP: ", "RIP  [<", "EIP: ", "EIP is at ", "IP: ", "PC is at ", "NIP ["),
+    "access": ("assert no ",),
+    "end": ("---[ end ", "Rebooting in", "Modules linked in:", "Dumping ftrace buffer", "Kernel Offset: ",
+            "Mem abort info", "Code: ", "Stack:", "Disabling lock debugging", "irq event stamp:", "hardirqs last ",
+            "other info that might", "Reported by Kernel ", "=====", "Mem-Info:", "Preemption disabled at:",
+            "softirqs last ", "Exception stack(", "lr : ", "LR is at", "ra : "),
+}  # fmt: skip
+# The others: what they begin with, and the whole of it.
+_PATTERNS = (
+    ("allocated", "kfence-#", r"kfence-#\d+:"),
+    ("related", "Bytes ", r"Bytes \d"),
+    ("dump", "backtrace (crc ", r"backtrace \(crc [0-9a-f]{1,8}\):"),
+    ("usage", "to a ", r"to a [\w-]+-irq-unsafe lock:"),
+    ("task", "task:", r"task:\S.{0,40} state:"),
+    ("ip", "pc : ", r"pc : (?!\[)"),
+    ("ip", "pc ", r"pc\s+: "),
+    ("ip", "epc : ", r"epc : (?!ffff)"),
+    *(("access", word, rf"{word}(?: \([a-z ]+\))? (?:of size|to 0x|at addr) ?")
+      for word in ("Read", "read", "Write", "write", "read-write")),
+    ("end", "Register r", r"Register r\d+ information"),
+)  # fmt: skip
+_STATE = re.compile(r"\{[\w-]{4,32}\} state was registered at:")
+_NUMBERED = re.compile(r"\d+ locks? held by ")
+_TASK = re.compile(
+    r"\S{1,20}\s{1,16}[RSDTtXZIPNWK] {1,3}(?:running task |\(NOTLB\) |stopped |[0-9a-f]{1,16} )?"
+    r"\s{0,12}\d{1,10} {1,9}\d{1,10} {1,9}(?:\d{1,10}|0x)"
 )
+_STATES = frozenset("RSDTtXZIPNWK")
+_KEY = 3
+
+
+# By the first letters of a mark: what it begins with, its kind, and the pattern if that is not all of it.
+def _starts() -> dict[str, list[tuple[str, str, str]]]:
+    found: dict[str, list[tuple[str, str, str]]] = {}
+    plain = [(start, kind, "") for kind, starts in _MARKS.items() for start in starts]
+    for start, kind, pattern in (*plain, *((start, kind, pattern) for kind, start, pattern in _PATTERNS)):
+        found.setdefault(start[:_KEY], []).append((start, kind, pattern))
+    return found
+
+
+_STARTS = _starts()
+
+
+def _mark(line: str) -> str:
+    """Return the kind of section that a line begins; empty if it begins none."""
+    text = line.lstrip()
+    for start, kind, pattern in _STARTS.get(text[:_KEY], ()):
+        if text.startswith(start) and (not pattern or re.match(pattern, text)):
+            return kind
+    if text[:1] == "{" and _STATE.match(text):
+        return "usage"
+    if " held by " in text and _NUMBERED.match(text):
+        return "held"
+    words = text.split(None, 2)
+    return "task" if len(words) > 2 and words[1] in _STATES and _TASK.match(text) else ""
 
 
 class Section:
@@ -41,7 +86,7 @@ class Section:
     def __init__(self, kind: str, number: int) -> None:
         self.kind = kind
         self.number = number
-        self.lines: list[str] = []
+        self.lines: Sequence[str] = ()
         self.parsed: Optional[Sequence[Frame]] = None
 
     @property
@@ -59,18 +104,22 @@ class Report:
     @cached_property
     def sections(self) -> Sequence[Section]:
         sections = [Section("head", 0)]
-        match = _MARK.match
+        lines = list(self.lines)
         inside = False
-        for number, line in enumerate(self.lines):
-            # Half of all lines are frames; the pattern need not be tried on them.
-            mark = None if line[:1] in " [" and "+0x" in line and ": " not in line else match(line)
-            if mark and sections[-1].kind == "trace" and _interrupted(mark, line, inside):
-                inside = True
-                line = _unselected(line[line.find(":") + 1 :])
-            elif mark:
-                inside = False
-                sections.append(Section(str(mark.lastgroup), number))
-            sections[-1].lines.append(line)
+        # Half of all lines are frames; it need not be asked what they begin.
+        for number, mark in [
+            (number, mark)
+            for number, line in enumerate(lines)
+            if not ("+0x" in line and line[0] in " [" and ": " not in line) and (mark := _mark(line))
+        ]:
+            line = lines[number]
+            inside = sections[-1].kind == "trace" and _interrupted(mark, line, inside)
+            if inside:
+                lines[number] = _unselected(line[line.find(":") + 1 :])
+            else:
+                sections.append(Section(mark, number))
+        for section, after in zip(sections, (*sections[1:], None)):
+            section.lines = lines[section.number : after.number if after else None]
         return sections
 
     def of(self, *kinds: str) -> Iterator[Section]:
@@ -80,7 +129,7 @@ class Report:
     def frames(self, section: Section) -> Sequence[Frame]:
         """Return the frames of a section; a frame in its first line counts, as `<IRQ>` or a register's does not."""
         if section.parsed is None:
-            section.parsed = tuple(frames(section.lines, self._name_of))
+            section.parsed = frames(section.lines, self._name_of)
         return section.parsed
 
     def traces(self, *kinds: str) -> Iterator[Sequence[Frame]]:
@@ -96,6 +145,17 @@ class Report:
         found = frame(_unselected(text[start:]), "", self._name_of)
         return found or (Frame("") if re.search(r"\s(?:0x0+)$", text) else None)
 
+    @cached_property
+    def stop(self) -> Optional[Frame]:
+        """Where the kernel was, if registers stand before the first trace."""
+        for section in self.of("ip", "trace"):
+            found = None if section.kind == "trace" else self.stopped(section)
+            if found and not found.function and not found.address:
+                found = self.came_from(section)
+            if found or section.kind == "trace":
+                return found
+        return None
+
     def came_from(self, section: Section) -> Optional[Frame]:
         """Return the caller of a null function pointer, which arm and riscv keep in the link register."""
         for line in self.lines[section.number : section.number + 4]:
@@ -105,8 +165,8 @@ class Report:
 
 
 # A trace through an interrupt shows the registers there, and goes on behind them.
-def _interrupted(mark: re.Match[str], line: str, inside: bool) -> bool:
-    if mark.lastgroup == "ip":
+def _interrupted(mark: str, line: str, inside: bool) -> bool:
+    if mark == "ip":
         return line.startswith(("RIP: 0010:", "RIP: 0008:"))
     return inside and line.startswith(("Code: ", " Code: "))
 

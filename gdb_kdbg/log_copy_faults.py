@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from .events import Event
 from .finding import CERTAIN, Finding
 from .log_copies import Faulted
@@ -31,7 +29,7 @@ def fault_story(faulted: Faulted, symbols: Symbolic, programs: Programs) -> Stor
     lines = [event_line(event, symbols.name), *finding.evidence[1:]]
     if len(faulted.lines) > 1:
         lines.append(f"{len(faulted.lines)} times in all, last in line {faulted.lines[-1]}")
-    finding = replace(finding, evidence=tuple(lines), next=(f"kdbg events LOG --type usercopy --pid {event.pid}",))
+    finding = finding._replace(evidence=tuple(lines), next=(f"kdbg events LOG --type usercopy --pid {event.pid}",))
     return Story(_whose(finding, programs.whose(event.pid)), tuple(faulted.lines), COPY, event, *faulted.dumps[:1])
 
 
@@ -45,7 +43,7 @@ def _place(event: Event, symbols: Symbolic) -> CopyPlace:
 
 
 def _whose(finding: Finding, whose: str) -> Finding:
-    return replace(finding, summary=f"{finding.summary}, for {whose}") if whose else finding
+    return finding._replace(summary=f"{finding.summary}, for {whose}") if whose else finding
 
 
 def _fault_of(event: Event) -> CopyFault:

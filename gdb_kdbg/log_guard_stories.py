@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Optional, Sequence
 
 from .copies import NO_COPY, Attribution, Coverage, Victim
@@ -89,7 +88,7 @@ def _in_a_log(finding: Finding, damage: GuardDamage, moment: Moment) -> Finding:
     pid = damage.event.pid
     facts = finding.facts
     if facts.system_call is None and moment.who == KERNEL:
-        facts = replace(facts, system_call=moment.system_call)
+        facts = facts._replace(system_call=moment.system_call)
     again = f", and {damage.seen - 1} times again" if damage.seen > 1 else ""
     first = f"line {damage.event.line}: {finding.evidence[0]}{again}"
     process = f" --pid {pid}" if pid is not None else ""
@@ -98,4 +97,4 @@ def _in_a_log(finding: Finding, damage: GuardDamage, moment: Moment) -> Finding:
         steps.insert(0, f"kdbg check-copy {facts.routine}")
     if facts.file:
         steps.insert(0, f"list {facts.file}:{facts.line}")
-    return replace(finding, evidence=(first, *finding.evidence[1:]), next=tuple(steps), facts=facts)
+    return finding._replace(evidence=(first, *finding.evidence[1:]), next=tuple(steps), facts=facts)

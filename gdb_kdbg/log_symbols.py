@@ -6,15 +6,15 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Iterable, Mapping, Optional, Sequence
 
 from .errors import KdbgError
-from .events import Event
-from .target import Location, Objfile
 from .units import Address, shown
 
 # Files, their symbols and their names in C++ and Rust: most logs come without any.
 if TYPE_CHECKING:
     from .event_names import AddressNames
+    from .events import Event
     from .log_target import LogTarget
     from .symbols import Symbols
+    from .target import Location, Objfile
 
 
 class Symbolic:
@@ -84,6 +84,8 @@ class Symbolic:
 
 def parse_objfile(text: str) -> Objfile:
     """Read `ELF` or `ELF=BIAS`, the load bias in hex or decimal; raise KdbgError."""
+    from .target import Objfile
+
     path, separator, bias = text.rpartition("=")
     if not separator:
         return Objfile(text, 0)

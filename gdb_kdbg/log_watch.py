@@ -5,16 +5,21 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Callable, Dict, List, Mapping, Optional, Sequence
 
-from .events import Event
+from .event_parser import EventParser
+from .events import Account, Event
 from .log_calls import Calls
 from .log_copies import Copies
+from .log_events import EventCounts, Told
 from .log_faults import Faults
 from .log_guards import Guards
 from .log_leaks import Leaks
 from .log_panics import Panics
 from .log_story import Programs, Story
 from .log_symbols import Symbolic
+from .units import Count, safe_text
 
+# A kernel has some twenty types of events; a file that has more than these is not one's.
+_TYPES, _OTHERS = 64, "others"
 Handler = Callable[[Event], None]
 
 
@@ -78,3 +83,46 @@ class LogWatch:
 
 def _order(story: Story) -> tuple[int, int]:
     return story.gravity, story.lines[0] if story.lines else 0
+
+
+class WatchedEvents:
+    """The events of a log from some line on: parsed, counted and watched."""
+
+    def __init__(self, symbols: Symbolic, copies: int, lines: int, size: int) -> None:
+        self._parser = EventParser(lines, size)
+        self._watch = LogWatch(symbols, copies)
+        self._types: Dict[str, int] = {}
+
+    def feed(self, piece: bytes) -> None:
+        """Take the next bytes."""
+        self._take(self._parser.feed(piece))
+
+    def finish(self) -> Told:
+        """Return what all of them add up to."""
+        self._take(self._parser.finish())
+        account = self._parser.account()
+        stories, problems = self._watch.finish()
+        copies = self._watch.copies
+        return Told(
+            account.lines, account.size, self._counts(account), stories, (*problems, *account.problems),
+            copies.history, copies.total,
+        )  # fmt: skip
+
+    def _take(self, events: List[Event]) -> None:
+        types = self._types
+        for event in events:
+            kind = event.type
+            if kind in types or len(types) < _TYPES:
+                types[kind] = types.get(kind, 0) + 1
+            else:
+                types[_OTHERS] = types.get(_OTHERS, 0) + 1
+        if events:
+            self._watch.take(events)
+
+    def _counts(self, account: Account) -> EventCounts:
+        ranked = sorted(self._types.items(), key=lambda item: -item[1])
+        by_type = {safe_text(name): Count(count) for name, count in ranked}
+        return EventCounts(
+            account.events, by_type, account.repaired, account.partial, account.unreadable, account.missing,
+            account.restarts,
+        )  # fmt: skip

@@ -113,8 +113,8 @@ def hostile(text: str) -> Dossier:
         copy(i, GUARD.start - 16, 8)._replace(caller=text, file=text, context=text, process=text) for i in range(3)
     ] + [culprit(3)._replace(caller=text, file=text, context=text, process=text)]
     found = finding(3, text)
-    facts = replace(found.facts, caller=text, file=text, routine=text, tag=text, process=text, victim=text)
-    found = replace(found, facts=facts, evidence=(text,), next=(text, f"kdbg {text}"), rule=text, confidence=text)
+    facts = found.facts._replace(caller=text, file=text, routine=text, tag=text, process=text, victim=text)
+    found = found._replace(facts=facts, evidence=(text,), next=(text, f"kdbg {text}"), rule=text, confidence=text)
     plain = dossier(copies)
     slot = plain.slots[0].slots[0]._replace(section=text, symbol=text, demangled=text, note=text, points_to=text)
     assert plain.memory is not None

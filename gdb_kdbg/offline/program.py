@@ -93,19 +93,36 @@ def _run(command: Command, options: argparse.Namespace, status: list[int]) -> It
 
 
 def _parser(known: dict[str, Command]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="kdbg", description="kdbg outside GDB: core dumps, memory dumps and files.")
-    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    parser = argparse.ArgumentParser(
+        prog="kdbg", description="kdbg outside GDB: core dumps, memory dumps and files.", formatter_class=_formatter
+    )
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", prog="kdbg")
     for command in known.values():
         sub = subparsers.add_parser(
             command.name,
             help=command.summary,
             description=command.help_text(),
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=_formatter,
         )
         for argument in command.arguments:
             add_outside(sub, argument)
         _add_common(sub, takes_files=_own_files(command) is None)
     return parser
+
+
+# Without a width argparse asks the terminal for one with every argument, by modules that take long to import.
+def _formatter(prog: str) -> argparse.HelpFormatter:
+    return argparse.RawDescriptionHelpFormatter(prog, width=_columns() - 2)
+
+
+def _columns() -> int:
+    told = os.environ.get("COLUMNS", "")
+    if told.isdigit() and int(told):
+        return int(told)
+    try:
+        return os.get_terminal_size().columns or 80
+    except (ValueError, OSError):
+        return 80
 
 
 def _add_common(parser: argparse.ArgumentParser, takes_files: bool) -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import cached_property
 from typing import TYPE_CHECKING, Mapping, NoReturn, Optional, Sequence
 
 from ..errors import BadFile, KdbgError, NotSupported, SymbolNotFound, TargetUnavailable
 from ..registry import SETTINGS
-from ..session import Guards
-from ..target import LiveTarget, Objfile, Target
 from ..units import Address, address
 
 # Cores, files, scenes: a command needs one of them, and each takes its time to import.
@@ -17,7 +16,9 @@ if TYPE_CHECKING:
     from ..connect_command import Connected
     from ..ranges import Range
     from ..scene import Scene
+    from ..session import Guards
     from ..symbols import Symbols
+    from ..target import LiveTarget, Target
     from ..uml_processes import KernelProcess
     from ..vtable_words import VtablePointer
 
@@ -30,7 +31,12 @@ class OfflineSession:
         self._target = _core(core, files) if core else None
         self._files = tuple(files)
         self._settings = {setting.name: settings.get(setting.name, setting.default) for setting in SETTINGS}
-        self.guards = Guards()
+
+    @cached_property
+    def guards(self) -> Guards:
+        from ..session import Guards
+
+        return Guards()
 
     @property
     def target(self) -> Target:
@@ -42,6 +48,7 @@ class OfflineSession:
         """The core dump, or the files that were named."""
         if self._target is None and self._files:
             from ..file_target import FileTarget
+            from ..target import Objfile
 
             return FileTarget([Objfile(path, 0) for path in self._files])
         if self._target is None:

@@ -14,17 +14,16 @@ in a NamedTuple, which has no `field`, the same mapping behind the type: `Annota
 from __future__ import annotations
 
 import collections.abc
-import dataclasses
 import functools
-from typing import Annotated, Any, Mapping, Sequence, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Mapping, NamedTuple, Sequence, Union, get_args, get_origin, get_type_hints
 
 from ..units import Address, LinkAddress, Word
 
 HEXADECIMAL = (Address, LinkAddress, Word)
+_DATACLASS = "__dataclass_fields__"
 
 
-@dataclasses.dataclass(frozen=True)
-class Field:
+class Field(NamedTuple):
     """One field of a record: its name, its label, whether its numbers are written in hex, whether it has records."""
 
     name: str
@@ -50,14 +49,18 @@ def is_record(value: Any) -> bool:
 
 @functools.lru_cache(maxsize=None)
 def _fields_of(cls: Any) -> Sequence[Field]:
-    hints, annotated = get_type_hints(cls), get_type_hints(cls, include_extras=True)
+    hints = get_type_hints(cls, include_extras=True)
     declared: Mapping[str, Any] = dict.fromkeys(getattr(cls, "_fields", ()), {})
-    if dataclasses.is_dataclass(cls):
+    if hasattr(cls, _DATACLASS):
+        import dataclasses  # it takes longer to import than most results to render
+
         declared = {field.name: field.metadata for field in dataclasses.fields(cls)}
-    return tuple(_field(name, hints[name], {**_metadata(annotated[name]), **own}) for name, own in declared.items())
+    return tuple(_field(name, hints[name], own) for name, own in declared.items())
 
 
-def _field(name: str, hint: Any, metadata: Mapping[str, Any]) -> Field:
+def _field(name: str, hint: Any, own: Mapping[str, Any]) -> Field:
+    metadata = {**_metadata(hint), **own}
+    hint = hint.__origin__ if get_origin(hint) is Annotated else hint
     label = metadata.get("label", name.replace("_", " "))
     has_rows = get_origin(hint) is tuple and any(map(_is_record_class, get_args(hint)))
     return Field(name, label, _is_hexadecimal(hint), has_rows, metadata)
@@ -69,7 +72,7 @@ def _metadata(hint: Any) -> Mapping[str, Any]:
 
 
 def _is_record_class(cls: Any) -> bool:
-    return dataclasses.is_dataclass(cls) or hasattr(cls, "_fields")
+    return hasattr(cls, "_fields") or hasattr(cls, _DATACLASS)
 
 
 def _is_hexadecimal(hint: Any) -> bool:

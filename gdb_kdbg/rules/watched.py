@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Optional
 
 from ..copies import CALLER, CERTAIN, PROGRAM, Victim, attribute_writer
@@ -31,8 +30,8 @@ def watched_write(scene: Scene) -> Optional[Finding]:
     finding = finding_of(scene, RULE, victim, attribution, change, writer, may_exercise=not is_plain)
     if not is_plain:
         return finding
-    facts = replace(finding.facts, verdict=None)
-    return replace(finding, facts=facts, summary=_plain_summary(watched, facts), next=("backtrace",))
+    facts = finding.facts._replace(verdict=None)
+    return finding._replace(facts=facts, summary=_plain_summary(watched, facts), next=("backtrace",))
 
 
 def _plain_summary(watched: WatchedWrite, facts: Facts) -> str:

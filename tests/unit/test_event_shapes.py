@@ -8,6 +8,7 @@ import pytest
 
 from gdb_kdbg.event_parser import EventParser
 from gdb_kdbg.events import PARTIAL, REPAIRED, Account, Event
+from gdb_kdbg.units import Count
 
 COPY = b'{"type":"usercopy","pid":3,"dir":"to_user","addr":0x410024,"len":4,"ctx":"ioctl"}'
 FORK = b'{"type":"process_fork","parent_pid":1,"child_pid":2}'
@@ -302,7 +303,7 @@ def test_the_events_around_are_kept(shape: Shape) -> None:
     behind = [event for event in events if event.fields.get("pid") == 91]
     assert [event.line for event in behind] == list(range(lines + 4, lines + 24))
     middle = [event for event in events if event.fields.get("pid") not in (90, 91)]
-    assert_reads(shape, middle, account.__class__(**{**vars(account), "events": len(middle)}))
+    assert_reads(shape, middle, account._replace(events=Count(len(middle))))
 
 
 @pytest.mark.parametrize("piece", [1, 7, 50])

@@ -177,3 +177,22 @@ def test_declaring_the_commands_imports_nothing_that_takes_time() -> None:
     ours = {name for name in loaded if name.startswith("gdb_kdbg.")}
     assert "gdb_kdbg.commands.ring" in ours
     assert {name for name in ours if not name.startswith("gdb_kdbg.commands")} == {"gdb_kdbg.registry"}
+
+
+ANALYSING = """
+import sys
+from gdb_kdbg.analysis import read_log
+from gdb_kdbg.log_files import opened
+from gdb_kdbg.log_symbols import Symbolic
+print(read_log("x", lambda: opened([{raw!r}], "x"), Symbolic()).analysis.lines, *sys.modules)
+"""
+
+
+@pytest.mark.parametrize(
+    ("raw", "reads"),
+    [(b"[    1.0] BUG: x\nmore", False), (b'a\nDBG {"type":"signal","pid":1}\n', True), (b"a\nDBG", True)],
+)
+def test_what_reads_events_is_imported_with_the_first_line_that_looks_like_one(raw: bytes, reads: bool) -> None:
+    lines, *loaded = run(ANALYSING.format(raw=raw))
+    assert int(lines) == 2
+    assert ("gdb_kdbg.event_parser" in loaded) == reads
