@@ -178,7 +178,7 @@ class _Reader:
         elif report and report.kind is None and number - report.first <= _PREAMBLE:
             report.kind, report.head = kind, len(report.lines)
             report.add(number, text)
-        elif report and not report.is_weak and _goes_on(report, kind):
+        elif report and not report.is_weak and (_goes_on(report, kind) or _repeats(report, kind, number)):
             report.add(number, text)
         elif kind.then != "end" or not self._crashed:
             self._begin(number, caller, kind, text, single=kind.pick == "none" and not kind.then)
@@ -244,6 +244,11 @@ def _goes_on(report: _Open, kind: Kind) -> bool:
         return True
     led = kind.pick == "warning" and report.kind is not None and report.kind.then == "lead"
     return (kind.then == "same" or led) and not report.has_stack
+
+
+# Symbolised, a head names each function that was inlined at the place in a line of its own.
+def _repeats(report: _Open, kind: Kind, number: int) -> bool:
+    return report.kind is kind and report.last == number - 1 and report.lines[-1].endswith("[inline]")
 
 
 def _candidates(block: str) -> Iterator[int]:

@@ -39,7 +39,13 @@ BROKEN: tuple[tuple[str, ...], ...] = (
     ),
     # Broken invariants.
     (
-        r"BUG: Bad (page state|page map|rss-counter state|page cache)(?: in process (\S+))?",
+        "BUG: Bad rss-counter state",
+        "BUG: Bad rss-counter state",
+        "",
+        "none",
+    ),
+    (
+        r"BUG: Bad (page state|page map|page cache)(?: in process (\S+))?",
         "BUG: Bad {0} in {f}",
         "",
         "any",

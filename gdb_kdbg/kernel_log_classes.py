@@ -14,7 +14,7 @@ SERVING = {
     r"save_stack\w*|arch_stack_walk|walk_stackframe|panic|vpanic|nmi_panic|panic_bad_stack|"
     r"check_panic_on_warn|warn(?:_\w+)?|add_taint|\w*ass(?:ert)?_?fail\w*|asswarn|report_bug\w*|fixup_bug|"
     r"handle_bug|die\w*|oops_\w+|print_\w+|v?printk\w*|describe_\w+|lockdep_rcu_suspicious|end_report|"
-    r"start_report|report_\w+|bad_page|bad_stack|debug_print_object|rcu_lockdep_\w+|get_taint|"
+    r"start_report|report_(?:bug|usercopy|cfi|enabled|suppressed|matches|filterlist)\w*|\w+_panic|bad_page|bad_stack|debug_print_object|rcu_lockdep_\w+|get_taint|"
     r"rust_begin_unwind|hex_dump_to_buffer|sched_show_task|dump_cpu_task|might_(?:sleep|resched|fault)\w*|"
     "cant_sleep|spin_bug|rwlock_bug|spin_dump|rtlock_bug|schedule_bug|check_preemption_disabled|"
     r"this_cpu_preempt_check|debug_smp_processor_id|debug_check_no_\w+|debug_object_\w+|debug_objects_\w+|"
@@ -33,11 +33,11 @@ SERVING = {
     r"kmemdup\w*|kstr(?:n)?dup\w*|v?memdup\w*|strndup\w*|strncpy\w*|strnlen_user|fortify_\w*|copy_user_\w+|"
     r"copy_(?:in|out|mc)\w*|copyin|copyout\w*|(?:raw_|arch_|inline_)?copy_(?:to|from|in)_(?:user|kernel|iter|"
     r"sockptr|bpfptr)\w*|copy_(?:page|folio)_(?:to|from)_iter\w*|copy_struct_from_user|iov_iter_\w+|"
-    r"iterate_and_advance\w*|iterate_\w*iovec|memcpy_(?:to|from)_\w+|csum_\w+|crc\d+\w*|crc_\w+|(?:get|put|"
+    r"iterate_and_advance\w*|iterate_\w*iovec|memcpy_(?:to|from)_\w+|csum_(?:partial|and|tcpudp|ipv6|block|fold|add|sub|replace|shift)\w*|crc\d+\w*|crc_\w+|(?:get|put|"
     r"clear)_user\w*|check_zeroed_user|"
     r"(?:unsafe|safe)_(?:get|put)_user\w*|probe_kernel_\w+|copy_\w+_nofault\w*|"
     r"check_object_size|check_heap_object|usercopy_\w+|report_usercopy|check_copy_size|hweight\w+|"
-    r"find_(?:first|next|last|nth)_\w*bit\w*|bitmap_\w+|(?:arch_|raw_)?(?:test|set|clear|"
+    r"find_(?:first|next|last|nth)_\w*bit\w*|bitmap_(?!ip|port)\w+|(?:arch_|raw_)?(?:test|set|clear|"
     r"change)_(?:and_\w+_)?bit\w*|put_unaligned\w*|get_unaligned\w*|skb_copy_datagram\w*|simple_copy_to_iter|"
     r"skb_copy_to_page\w*|skb_copy_bits|checksum",
     "text": r"v?s?c?n?printf\w*|(?:v|k|kv)asprintf\w*|format_decode|number|pointer|string(?:_nocheck)?|bprintf|"
@@ -69,8 +69,8 @@ SERVING = {
     r"free_zapped\w*|look_up_lock_class|assign_lock_key|hlock_class|lockdep_\w+|lock_sock(?:_nested|"
     r"_fast)?\w*|release_sock|lock_timer_base|debug_lockdep_\w+|debug_spin\w*|trace_hardirqs_\w+|"
     r"trace_softirqs\w*|seqcount\w*|\w*_(?:read|write)_(?:un)?lock\w*|\w*rq_lock\w*|(?:cleanup|"
-    r"init)_srcu_struct\w*|(?:try_to_)?wake_up(?!_new)\w*|default_wake_function|autoremove_wake\w*|"
-    r"rcu_(?:read_|note|dereference|dynticks|is_|lock_|preempt|sync_)\w*|srcu_read_\w+|local_bh_\w*|"
+    r"init)_srcu_struct\w*|wake_up(?!_new)\w*|default_wake_function|autoremove_wake\w*|"
+    r"rcu_(?:read_|note|dereference|dynticks|is_|lock_|preempt)\w*|srcu_read_\w+|local_bh_\w*|"
     r"flush_workqueue\w*|flush_(?:delayed_)?work\w*|cancel_\w*work\w*|drain_\w*workqueue|start_flush_work|"
     r"touch_wq_lockdep_map|bh_lock\w*|class_(?:mutex|spinlock|raw_spin|rwsem)\w*|guard_\w+|bit_spin_\w+|"
     r"netlink_lock_table|irqentry_\w+|console_trylock\w*",
@@ -87,33 +87,33 @@ SERVING = {
     r"cache_from_obj|free_large_kmalloc|virt_to_cache|zone_watermark\w*|try_charge\w*|fs_reclaim_\w+_noop",
     "pages": r"compound_head|(?:get|put)_page\w*|folio_(?:get|put|lock|unlock|trylock|ref|try_get)\w*|page_(?:ref|"
     r"folio|zone|to_nid)\w*|kmap\w*|kunmap\w*|(?:un)?lock_page\w*|lock_buffer|unlock_buffer|"
-    r"mark_buffer_dirty\w*|brelse|find_get_block\w*|bdev_getblk|sb_bread\w*|page_copy_sane|bforget|getblk\w*|"
-    r"bread\w*",
-    "registration": r"device_(?:add|del|create|register|unregister|destroy|remove|attach|release|initial)\w*|sysfs_\w+|"
-    r"kernfs_(?:get|put)|(?:un)?register_netdevice(?:_many\w*|_queue)?|tty_(?:un)?register_device\w*|"
-    r"hwrng_(?:un)?register|cdev_\w+|rollback_registered\w*|bus_(?:add|remove|probe)\w*|really_probe|"
+    r"mark_buffer_dirty\w*|page_copy_sane",
+    "registration": r"get_device_parent|device_(?:add|del|create|register|unregister|destroy|remove|attach|release|"
+    r"initial)\w*|sysfs_(?:add|create|do|warn)\w*|"
+    r"(?:un)?register_netdev(?:ice(?:_many\w*|_queue)?)?|tty_(?:un)?register_device\w*|"
+    r"hwrng_(?:un)?register|rollback_registered\w*|bus_(?:add|remove|probe)\w*|"
     r"driver_(?:probe|register)\w*|usb_(?:kill|submit|unlink|poison|free|alloc)_urb|usb_(?:control|bulk|"
     r"interrupt)_msg\w*|usb_start_wait_urb|usb_hcd_\w+|kthread_(?:stop|park|unpark)|kfree_skb\w*|"
     r"sk_skb_reason_drop|crypto_\w+|drbg_\w+|jent_\w+|\w*cipher_\w+|aes\w*_(?:en|de)crypt\w*|aes_\w+|"
-    r"(?:sha\d+|md\d|chacha\d*|poly1305|ghash|blake2\w)_\w+|rng_\w+|shash_\w+|skcipher\w*|skb_(?:put|push|"
+    r"(?:sha\d+|md\d|chacha\d*|poly1305|ghash|blake2\w)_\w+|rng_(?!dev|current|available|selected|quality)\w+|shash_\w+|skcipher\w*|skb_(?:put|push|"
     r"pull|reserve|queue|dequeue|unlink|over|under|panic|expand_head|trim)\w*|pskb_\w+|skb_(?:copy|clone|"
     r"share|ensure|cow)\w*|flush_tlb\w*|\w*_tlb_\w+|on_each_cpu\w*|smp_call_function\w*|generic_exec_single|"
     r"complete(?:_all)?|(?:do_)?wait_for_\w*common|wait_for_completion\w*|wait_\w*event\w*|"
-    r"prepare_to_\w*wait\w*|finish_\w*wait|destroy_workqueue|console_(?:unlock|lock_spinning\w*|emit\w*|"
-    r"flush\w*)|con_flush\w*|irq_(?:work|exit|enter)\w*|local_irq_\w+|arch_local_\w+|(?:native|"
+    r"prepare_to_\w*wait\w*|finish_\w*wait|destroy_workqueue"
+    r"|con_flush\w*|irq_(?:work|exit|enter)\w*|local_irq_\w+|arch_local_\w+|(?:native|"
     r"arch)_(?:safe_halt|irq|restore|save)\w*",
-    "accounts": r"page_counter_\w+|uncharge_\w+|mem_cgroup_\w+|refill_stock|drain_stock|propagate_protected\w*|"
-    r"timerqueue_\w+|trace_\w+|traceiter_\w+|bpf_trace_\w+|rwsem_spin\w*|owner_on_cpu|ref_tracker_(?:alloc|"
+    "accounts": r""
+    r"timerqueue_\w+|trace_(?!array|parser|pid|probe|seq_|event_|create|remove|[kue]probe)\w+|traceiter_\w+|bpf_trace_\w+|rwsem_spin\w*|owner_on_cpu|ref_tracker_(?:alloc|"
     r"free)|get_order|ilog2\w*|order_base_2",
     "timers": r"(?:try_to_)?(?:del|add|mod|init|delete)_timer\w*|timer_(?:delete|shutdown|init|fixup)\w*|"
-    r"detach_if_pending|detach_timer|hrtimer_(?:start|cancel|try|active|forward|init|get)\w*|enqueue_timer|"
-    r"internal_add_timer|collect_expired\w*|sk_(?:stop|reset)_timer\w*|queue_(?:delayed_)?work\w*|insert_work|"
+    r"hrtimer_(?:start|cancel|try|active|forward|init|get)\w*|"
+    r"sk_(?:stop|reset)_timer\w*|queue_(?:delayed_)?work\w*|insert_work|"
     r"mod_delayed_work\w*|ktime_get\w*|read_tsc|kvm_clock\w*|update_process_times|perf_trace_\w+|"
-    r"trace_event_\w+|ftrace_\w+|preempt_count_\w+|preempt_schedule\w*",
+    r"trace_event_(?:raw|buffer)\w*|ftrace_(?:caller|call|regs\w*|ops_\w*|graph_(?:caller|call)|stub|trampoline\w*)|preempt_count_\w+|preempt_schedule\w*",
     "schedule": r"schedule(?:_preempt_\w+|_timeout\w*|_debug|_hrtimeout\w*|_idle)?|io_schedule\w*|context_switch|"
     r"switch_to\w*|preempt_schedule\w*|cond_resched\w*|io_cond_\w+",
     "entries": r"new_thread_handler|start_kernel_proc|fork_handler|"
-    r"entry_\w+|do_syscall_\w+|do_fast_syscall_\w+|ret_from_\w+|ret_fast_syscall|tracesys\w*|sysenter\w*|"
+    r"entry_(?:[A-Z]\w*|SYS\w*|syscall\w*|ret\w*|from\w*|interrupt\w*)|do_syscall_\w+|do_fast_syscall_\w+|ret_from_\w+|ret_fast_syscall|tracesys\w*|sysenter\w*|"
     r"system_call\w*|x64_sys_call|ia32_sys_call|invoke_syscall\w*|syscall_handler|stext|text|null|"
     r"kernel_text\w*|retint_\w+|asm_call_\w+",
     "arithmetic": r"(?:set_normalized_)?timespec\w*|ns_to_\w+|jiffies_\w+|[nmu]secs_to_\w+|ktime_\w+|timeval_\w+"
@@ -122,10 +122,20 @@ SERVING = {
     "messages": r"sg_(?:init|set|next|assign|miter|copy|pcopy|virt|page)\w*|nla_(?:put|reserve|append)\w*|nlmsg_put\w*",
     "owners": r"(?:drop|inc|clear|set)_nlink|"
     r"usb_(?:get|put)_(?:dev|intf)|(?:dev|netdev|in_dev|in6_dev)_(?:hold|put)|module_put|try_module_get"
-    r"|device_(?:find|for_each|link|pm|match|lock|unlock|shutdown)\w*|driver_(?:find|for_each|attach|detach|unregister)\w*",
+    r"|device_(?:find|match|lock|unlock)\w*|driver_(?:find|for_each|attach|detach|unregister)\w*",
     "checks": r"call_rcu\w*|\w*assert_?\w*(?:locked|held)\w*|sock_owned_by_me|skb_warn_bad_offload|skb_checksum_help"
     r"|try_(?:grab|get)_(?:page|folio|compound_head)\w*|kset_\w+|ex_handler_\w+|fixup_exception|(?:native_)?(?:rd|wr)msr\w*"
     r"|native_(?:read|write)_msr\w*",
+    "inside": r"memory_is_(?:poisoned|nonzero)\w*|check_region_inline|bytes_is_nonzero|"
+    r"check_(?:bogus_address|kernel_text_object|stack_object)|downgrade_write|\w*down_common|percpu_free_rwsem|"
+    r"vcalloc|dma_pool_(?:alloc|free|zalloc)\w*|kmemleak_\w+|depot_\w+|copy_(?:compat_)?iovec\w*|iovec_from_user|"
+    r"(?:alloc|free)_consistency_checks|check_(?:object|slab|pad_bytes|bytes_and_report)|on_freelist|check_new_page\w*|"
+    r"hash_and_copy_to_iter|pipe_zero|seq_buf_\w+|seq_(?:put|escape|pad|hex)\w*|put_dec\w*|(?:uuid|mac_address|"
+    r"ip[46]?_(?:addr|compressed)?|symbol|pointer|resource|device_node|fwnode|escaped|flags|error|hex|bitmap|widen)_string"
+    r"\w*|dentry_name|bdev_name|special_hex_number|string_(?:un)?escape\w*|skip_spaces|match_string|strreplace|"
+    r"stpcpy|check_bytes8|llist_reverse_order|rb_(?:replace|rotate|set)\w*|delay(?:_tsc|_loop|_halt\w*|_mwaitx)?|"
+    r"(?:const_)?[nu]delay|(?:netdev_|napi_|dev_)?alloc_skb\w*|sock_k(?:malloc|memdup|free_s|zfree_s)|"
+    r"(?:xts|cbc|ctr|ecb|gcm|ccm|lrw|cts|essiv|pcbc|adiantum|hctr2)_\w*crypt\w*",
     "copies": r"rep_(?:movs|stos)\w*|pi_(?:mem|str|clear|copy)\w+|arch_(?:copy|clear)\w*|do_csum\w*"
     r"|(?:ip|tcpudp|udp|tcp)\w*_csum\w*"
     r"|skb_set_owner\w*|sock_(?:wfree|rfree|efree|ofree|wmalloc|omalloc)\w*|skb_orphan\w*",

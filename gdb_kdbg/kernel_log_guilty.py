@@ -29,7 +29,7 @@ _SHARED = re.compile(r"_*(?:(synchronize_(?:s?rcu|net|sched)\w*)|(rtnl_lock\w*))
 _DISPATCH = re.compile(
     r"_*(?:do_syscall_\w+|do_fast_syscall\w*|do_int80\w*|do_syscall|entry_\w+|sysenter\w*|system_call\w*|"
     r"tracesys\w*|x64_sys_call|ia32_sys_call|invoke_syscall\w*|el0_\w+|do_el0\w*|syscall_\w+|ret_fast_syscall|"
-    r"int_ret_from\w*|process_one_work|process_scheduled_works|worker_thread|kthread\w*|ret_from_fork\w*|"
+    r"int_ret_from\w*|process_one_work|process_scheduled_works|worker_thread|kthread(?:_worker_fn)?|ret_from_fork\w*|"
     r"kernel_thread_helper|smpboot_thread_fn|run_ksoftirqd|do_softirq\w*|softirqentry\w*|handle_softirqs|"
     r"irq_exit\w*|call_timer_fn|expire_timers|run_timer\w*|hrtimer_run\w*|run_hrtimer\w*|"
     r"tasklet_(?:hi_)?action\w*|start_secondary|cpu_startup_entry|start_kernel|rest_init|"

@@ -141,8 +141,7 @@ class Report:
         text = section.head
         if "0033:" in text and "+0x" not in text or "0023:" in text:
             return None
-        start = max(text.find(":"), text.find(" at ") + 3) + 1
-        found = frame(_unselected(text[start:]), "", self._name_of)
+        found = frame(_unselected(text[_behind_name(text) :]), "", self._name_of)
         return found or (Frame("") if re.search(r"\s(?:0x0+)$", text) else None)
 
     @cached_property
@@ -160,8 +159,15 @@ class Report:
         """Return the caller of a null function pointer, which arm and riscv keep in the link register."""
         for line in self.lines[section.number : section.number + 4]:
             if line.lstrip().startswith(("LR is at", "lr :", "ra :")):
-                return frame(_unselected(line[max(line.find(":"), line.find(" at ") + 3) + 1 :]))
+                return frame(_unselected(line[_behind_name(line) :]))
         return None
+
+
+# A place ends the name of its register (`NIP [<address>]` has no colon); the file that symbolising adds has one, too.
+def _behind_name(line: str) -> int:
+    end = line.find("+0x") if "+0x" in line else len(line)
+    colon = max(line.find(":", 0, end), line.find(" at ", 0, end) + 3 if " at " in line[:end] else -1)
+    return colon + 1 if colon >= 0 else 4 if line.startswith("NIP ") else 0
 
 
 # A trace through an interrupt shows the registers there, and goes on behind them.
