@@ -242,7 +242,9 @@ class _Reader:
 def _goes_on(report: _Open, kind: Kind) -> bool:
     if kind.then == "end" or kind.then == "panic":
         return True
-    led = kind.pick == "warning" and report.kind is not None and report.kind.then == "lead"
+    # Which of a warning and its message comes first depends on the kernel.
+    led = report.kind is not None and {kind.pick == "warning", report.kind.pick == "warning"} == {True, False}
+    led = led and "lead" in (kind.then, report.kind.then if report.kind else "")
     return (kind.then == "same" or led) and not report.has_stack
 
 

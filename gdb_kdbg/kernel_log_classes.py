@@ -120,7 +120,7 @@ SERVING = {
     r"|itimerspec\w*|div\w*64\w*|mul_u64\w*|int_sqrt\w*|gcd|reciprocal_\w+|round(?:up|down)_pow\w*|sort(?:_r)?|bsearch"
     r"|list_sort|(?:LZ4|lz4|lzo1x|zlib|ZSTD|zstd|xz|lzma|FSE|HUF)_\w+|inflate\w*|deflate\w*|longest_match\w*",
     "messages": r"sg_(?:init|set|next|assign|miter|copy|pcopy|virt|page)\w*|nla_(?:put|reserve|append)\w*|nlmsg_put\w*",
-    "owners": r"(?:drop|inc|clear|set)_nlink|"
+    "owners": r"(?:fast_)?dput|dget\w*|(?:drop|inc|clear|set)_nlink|"
     r"usb_(?:get|put)_(?:dev|intf)|(?:dev|netdev|in_dev|in6_dev)_(?:hold|put)|module_put|try_module_get"
     r"|device_(?:find|match|lock|unlock)\w*|driver_(?:find|for_each|attach|detach|unregister)\w*",
     "checks": r"call_rcu\w*|\w*assert_?\w*(?:locked|held)\w*|sock_owned_by_me|skb_warn_bad_offload|skb_checksum_help"

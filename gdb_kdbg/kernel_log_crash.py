@@ -23,6 +23,7 @@ _TITLE_LIMIT = 120
 _WARNERS = (
     ("lib/refcount.c", r"refcount_\w+", "WARNING: refcount bug in {f}", "REFCOUNT_WARNING"),
     ("lib/debugobjects.c", r"debug_(?:print|check)\w+", "WARNING: ODEBUG bug in {f}", "WARNING"),
+    ("lib/list_debug.c", r"\w+", "BUG: corrupted list in {f}", "MEMORY_SAFETY_BUG"),
     ("kernel/locking/lockdep.c", r"\w+", "WARNING: locking bug in {f}", "LOCKDEP"),
     ("mm/slab_common.c", r"kmalloc_\w+", "WARNING: kmalloc bug in {f}", "WARNING"),
     ("mm/util.c", r"kvmalloc\w*", "WARNING: kmalloc bug in {f}", "WARNING"),

@@ -141,4 +141,4 @@ def call_name(name: str) -> str:
     if name.startswith(("__x64_sys_", "__arm64_sys_", "__ia32_sys_", "__riscv_sys_")):
         return "sys_" + name.split("_sys_", 1)[1]
     found = _SYSCALL.match(name)
-    return name[found.end() :] if found and not name.startswith("sys_") and name[found.end() :] else name
+    return name[found.end() :] if found and name[found.end() :] else name

@@ -166,11 +166,14 @@ def _loop(stack: Sequence[Frame], dumped: Sequence[Sequence[Frame]]) -> Verdict:
 def _dumped(report: Report, below: bool) -> Iterator[Sequence[Frame]]:
     """Yield the stacks of the CPUs that a report shows, with the frame of their registers if these come first."""
     ip: Optional[Frame] = None
-    for section in report.of("ip", "trace"):
+    for section in report.of("ip", "trace", "nmi"):
         if section.kind == "ip":
             ip = report.stopped(section) or ip
             continue
         frames = report.frames(section)
+        # On arm the trace follows at once.
+        if section.kind == "nmi" and not frames:
+            continue
         interrupted = _below_interrupt(frames)
         yield (ip, *frames) if ip and (interrupted is frames or not below) else interrupted
         ip = None

@@ -113,7 +113,7 @@ class Report:
             if not ("+0x" in line and line[0] in " [" and ": " not in line) and (mark := _mark(line))
         ]:
             line = lines[number]
-            inside = sections[-1].kind == "trace" and _interrupted(mark, line, inside)
+            inside = sections[-1].kind in ("trace", "nmi") and _interrupted(mark, line, inside)
             if inside:
                 lines[number] = _unselected(line[line.find(":") + 1 :])
             else:
@@ -174,7 +174,7 @@ def _behind_name(line: str) -> int:
 def _interrupted(mark: str, line: str, inside: bool) -> bool:
     if mark == "ip":
         return line.startswith(("RIP: 0010:", "RIP: 0008:"))
-    return inside and line.startswith(("Code: ", " Code: "))
+    return line.startswith("Exception stack(") or (inside and line.startswith(("Code: ", " Code: ")))
 
 
 # `0010:f+0x1/0x2` is f in segment 0x10; before 4.10 the address stands there twice: `0010:[<a>]  [<a>] f+...`.
