@@ -162,6 +162,7 @@ BROKEN: tuple[tuple[str, ...], ...] = (
         "BUG: {what}",
         "",
         "any",
+        "stack",
     ),
     (
         r"^(?:\S{1,40}: )?WARNING: \S",
