@@ -19,8 +19,7 @@ BROKEN: tuple[tuple[str, ...], ...] = (
         "warning",
     ),
     (
-        r"WARNING: (kernel stack (?:frame pointer|regs))(?: at \S+)? .{0,60}has bad '?\w+'? value|"
-        r"WARNING: (kernel stack \w+) ",
+        r"WARNING: (kernel stack (?:frame pointer|\w+)) ",
         "WARNING: {0} has bad value",
         "",
         "none",

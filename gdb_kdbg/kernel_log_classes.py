@@ -34,7 +34,7 @@ SERVING = {
     r"copy_(?:in|out|mc)\w*|copyin|copyout\w*|(?:raw_|arch_|inline_)?copy_(?:to|from|in)_(?:user|kernel|iter|"
     r"sockptr|bpfptr)\w*|copy_(?:page|folio)_(?:to|from)_iter\w*|copy_struct_from_user|iov_iter_\w+|"
     r"iterate_and_advance\w*|iterate_\w*iovec|memcpy_(?:to|from)_\w+|csum_(?:partial|and|tcpudp|ipv6|block|fold|add|sub|replace|shift)\w*|crc\d+\w*|crc_\w+|(?:get|put|"
-    r"clear)_user\w*|check_zeroed_user|"
+    r"clear)_user(?:_(?!pages|page|arg|register|session|memory|ifreq|cpu)\w*)?|check_zeroed_user|"
     r"(?:unsafe|safe)_(?:get|put)_user\w*|probe_kernel_\w+|copy_\w+_nofault\w*|"
     r"check_object_size|check_heap_object|usercopy_\w+|report_usercopy|check_copy_size|hweight\w+|"
     r"find_(?:first|next|last|nth)_\w*bit\w*|bitmap_(?!ip|port)\w+|(?:arch_|raw_)?(?:test|set|clear|"
@@ -54,14 +54,14 @@ SERVING = {
     r"cmpxchg\w*|xchg\w*|instrument_\w+|read_once\w*|write_once\w*|kobject_\w+|add_uevent_var|kobj_kset_\w+|"
     r"(?:get|put)_device|klist_\w+",
     "containers": r"sk_(?:add|del)_\w*node\w*|sock_(?:hold|put)|(?:h?list|llist|plist|hlist_\w+)_(?:add|del|empty|move|"
-    r"replace|splice|cut|for_each|unhashed|lru)\w*|list_del|list_add|rb_(?:insert|erase|next|prev|first|last|"
+    r"replace|splice|cut|for_each|unhashed)\w*|list_del|list_add|rb_(?:insert|erase|next|prev|first|last|"
     r"link|augment)\w*|xas?_\w+|radix_tree_\w+|idr_\w+|ida_\w+|mas_\w+|mtree_\w+|rhashtable_\w+|rht_\w+|"
     r"kfifo_\w+|lookup_rht\w*|n?hlist\w*|interval_tree_\w+",
     "locks": "(?:do_)?(?:raw_)?(?:spin|read|write|seq|bit_spin|tas|rt_spin|rt_read|rt_write)_?(?:is_)?(?:try|"
     r"un)?lock(?:ed)?\w*|(?:do_)?raw_spin_\w+|\w*queued_(?:spin|read|write)\w*|pv_\w*(?:lock|kick|wait)\w*|"
     r"(?:arch|ticket|virt|kvm)_\w*spin\w*|(?:ww_|rt_|debug_)?mutex_\w+|rt_mutex\w*|rtlock\w*|down(?:_(?:read|"
     r"write|trylock|interruptible|killable|timeout)\w*)?|up(?:_(?:read|write)\w*)?|rwsem_\w+|rwbase_\w+|"
-    r"percpu_(?:down|up)_\w+|percpu_rwsem\w*|semaphore\w*|osq_\w+|mcs_\w+|lock_(?:acquire|release|acquired|"
+    r"percpu_(?:down|up)_\w+|percpu_rwsem\w*|semaphore\w*|osq_\w+|mcs_spin\w*|lock_(?:acquire|release|acquired|"
     r"contended|is_held|set_class|downgrade|repin_lock|pin_lock|unpin_lock|torture)\w*|validate_chain\w*|"
     r"check_flush_dependency|try_to_grab_pending|(?:enable|disable)_(?:delayed_)?work\w*|\w+_is_static_object|"
     r"check_(?:prev|noncircular|deadlock|irq_usage|flags|wait_context|usage|path)\w*|mark_(?:lock|usage|"
@@ -72,7 +72,7 @@ SERVING = {
     r"init)_srcu_struct\w*|wake_up(?!_new)\w*|default_wake_function|autoremove_wake\w*|"
     r"rcu_(?:read_|note|dereference|dynticks|is_|lock_|preempt)\w*|srcu_read_\w+|local_bh_\w*|"
     r"flush_workqueue\w*|flush_(?:delayed_)?work\w*|cancel_\w*work\w*|drain_\w*workqueue|start_flush_work|"
-    r"touch_wq_lockdep_map|bh_lock\w*|class_(?:mutex|spinlock|raw_spin|rwsem)\w*|guard_\w+|bit_spin_\w+|"
+    r"touch_wq_lockdep_map|bh_lock\w*|class_(?:mutex|spinlock|raw_spin|rwsem)\w*|guard_(?!bio)\w+|bit_spin_\w+|"
     r"netlink_lock_table|irqentry_\w+|console_trylock\w*",
     "allocators": r"k[vmzc]+alloc\w*|krealloc\w*|kv_?realloc\w*|kmem_cache_(?:alloc|free|zalloc)\w*|kmemcache\w*|"
     r"slab_(?:alloc|free|post|pre|pad|err|bug|out|want)\w*|[_]*slab_alloc\w*|alloc_slab\w*|allocate_slab|"
@@ -82,7 +82,7 @@ SERVING = {
     r"vmalloc_\w+|kvmalloc\w*|kmalloc\w*|alloc_pages?(?:_\w+)?|alloc_frozen_pages\w*|folio_alloc\w*|"
     r"get_free_pages?\w*|get_zeroed_page\w*|get_page_from_freelist|free_pages?(?:_\w+)?|free_unref\w*|"
     r"free_pcppages\w*|prep_new_page|post_alloc_hook|page_frag_\w+|rmqueue\w*|mempool_\w+|devm_k\w+|"
-    r"devres_alloc\w*|pcpu_alloc\w*|alloc_percpu\w*|free_percpu|page_pool_\w+|set_page_owner|reset_page_owner|"
+    r"devres_alloc\w*|pcpu_alloc\w*|alloc_percpu\w*|free_percpu|page_pool_(?:dev_)?alloc\w*|set_page_owner|reset_page_owner|"
     r"memcg_\w*alloc\w*|obj_cgroup\w*|ptlock_alloc|kmem_alloc\w*|alloc_pages_bulk\w*|free_frozen\w*|"
     r"cache_from_obj|free_large_kmalloc|virt_to_cache|zone_watermark\w*|try_charge\w*|fs_reclaim_\w+_noop",
     "pages": r"compound_head|(?:get|put)_page\w*|folio_(?:get|put|lock|unlock|trylock|ref|try_get)\w*|page_(?:ref|"
@@ -133,7 +133,7 @@ SERVING = {
     r"hash_and_copy_to_iter|pipe_zero|seq_buf_\w+|seq_(?:put|escape|pad|hex)\w*|put_dec\w*|(?:uuid|mac_address|"
     r"ip[46]?_(?:addr|compressed)?|symbol|pointer|resource|device_node|fwnode|escaped|flags|error|hex|bitmap|widen)_string"
     r"\w*|dentry_name|bdev_name|special_hex_number|string_(?:un)?escape\w*|skip_spaces|match_string|strreplace|"
-    r"stpcpy|check_bytes8|llist_reverse_order|rb_(?:replace|rotate|set)\w*|delay(?:_tsc|_loop|_halt\w*|_mwaitx)?|"
+    r"stpcpy|check_bytes8|llist_reverse_order|rb_(?:replace|rotate)\w*|delay(?:_tsc|_loop|_halt\w*|_mwaitx)?|"
     r"(?:const_)?[nu]delay|(?:netdev_|napi_|dev_)?alloc_skb\w*|sock_k(?:malloc|memdup|free_s|zfree_s)|"
     r"(?:xts|cbc|ctr|ecb|gcm|ccm|lrw|cts|essiv|pcbc|adiantum|hctr2)_\w*crypt\w*",
     "copies": r"rep_(?:movs|stos)\w*|pi_(?:mem|str|clear|copy)\w+|arch_(?:copy|clear)\w*|do_csum\w*"

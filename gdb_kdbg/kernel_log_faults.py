@@ -107,14 +107,28 @@ FAULTS: tuple[tuple[str, ...], ...] = (
         "same",
     ),
     (
+        r"Missing ENDBR: (?P<f>[A-Za-z_]\S*)",
+        "kernel BUG in {f}",
+        "BUG",
+        "named",
+        "lead",
+    ),
+    (
         "BUG: stack-protector",
         "kernel panic: stack is corrupted in {f}",
         "DoS",
         "fault",
     ),
+    (
+        r"stack segment: [0-9a-f]{4} \[#",
+        "stack segment fault in {f}",
+        "DoS",
+        "fault",
+        "same",
+    ),
     # The processor's other exceptions; user mode's are printed without the number of the oops.
     (
-        "(divide error|stack segment|alignment check|coprocessor segment overrun|invalid TSS|"
+        "(divide error|alignment check|coprocessor segment overrun|invalid TSS|"
         r"segment not present|int3|bounds|overflow): [0-9a-f]{4} \[#",
         "{0} in {f}",
         "DoS",

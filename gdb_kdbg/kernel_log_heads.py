@@ -183,13 +183,13 @@ CHECKERS: tuple[tuple[str, ...], ...] = (
     ),
     (
         "(BUG|WARNING): [Ii]nvalid wait context",
-        "{0}: Invalid wait context in {f}",
+        "WARNING: locking bug in {f}",
         "LOCKDEP",
         "lock",
     ),
     (
-        r"BUG: MAX_LOCK\w+ too low",
-        "BUG: {what}",
+        r"BUG: (MAX_\w+ too low!?)",
+        "BUG: {0}",
         "",
         "none",
     ),

@@ -34,7 +34,7 @@ class Kind(NamedTuple):
 NEEDLES = (
     "BUG", "WARNING:", "INFO:", "anic", "PANIC:", "nable to handle", " [#", "corruption", "UBSAN", "usercopy",
     "detected", "general protection", "lignment trap", "Internal error", "Unhandled", "unregister_netdevice:",
-    "VFS: Busy", "VFS: Close",
+    "VFS: Busy", "VFS: Close", "Missing ENDBR",
     "LOCKUP", "stack space to handle", " at addr 0x", "cut here", "Pid: ", "Linux version", "Booting",
 )  # fmt: skip
 # Heads are at the start of their lines.

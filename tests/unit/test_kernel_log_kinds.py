@@ -58,7 +58,7 @@ def fault(head: str, name: str = "bake_pie") -> Crash:
         ),
         ("divide error: 0000 [#1] SMP", "divide error in", "DoS"),
         ("Oops: int3: 0000 [#1] SMP", "int3 in", "DoS"),
-        ("stack segment: 0000 [#1] SMP", "stack segment in", "DoS"),
+        ("stack segment: 0000 [#1] SMP", "stack segment fault in", "DoS"),
         ("traps: PANIC: double fault, error_code: 0x0", "PANIC: double fault in", "DoS"),
         (
             "list_add corruption. prev->next should be next (ffff888012345678), but was 0000000000000000.",
