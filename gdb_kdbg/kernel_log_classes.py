@@ -33,7 +33,7 @@ SERVING = {
     r"kmemdup\w*|kstr(?:n)?dup\w*|v?memdup\w*|strndup\w*|strncpy\w*|strnlen_user|fortify_\w*|copy_user_\w+|"
     r"copy_(?:in|out|mc)\w*|copyin|copyout\w*|(?:raw_|arch_|inline_)?copy_(?:to|from|in)_(?:user|kernel|iter|"
     r"sockptr|bpfptr)\w*|copy_(?:page|folio)_(?:to|from)_iter\w*|copy_struct_from_user|iov_iter_\w+|"
-    r"iterate_and_advance\w*|iterate_\w*iovec|memcpy_(?:to|from)_\w+|csum_(?:partial|and|tcpudp|ipv6|block|fold|add|sub|replace|shift)\w*|crc\d+\w*|crc_\w+|(?:get|put|"
+    r"iterate_(?:and_advance|ubuf|\w*iovec|kvec|bvec|xarray|folioq|discard)\w*|memcpy_(?:to|from)_\w+|csum_(?:partial|and|tcpudp|ipv6|block|fold|add|sub|replace|shift)\w*|crc\d+\w*|crc_\w+|(?:get|put|"
     r"clear)_user(?:_(?!pages|page|arg|register|session|memory|ifreq|cpu)\w*)?|check_zeroed_user|"
     r"(?:unsafe|safe)_(?:get|put)_user\w*|probe_kernel_\w+|copy_\w+_nofault\w*|"
     r"check_object_size|check_heap_object|usercopy_\w+|report_usercopy|check_copy_size|hweight\w+|"
