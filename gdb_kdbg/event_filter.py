@@ -9,6 +9,7 @@ from typing import Deque, FrozenSet, List, Optional, Sequence
 from .console_time import console_time
 from .errors import KdbgError
 from .events import TYPES, Event, number
+from .units import shown
 
 CATEGORIES = {
     "syscall": ("syscall_entry", "syscall_exit", "unimplemented_syscall"),
@@ -51,6 +52,8 @@ class Wanted:
 
     def __init__(self, types: Optional[str], pid: Optional[int], since: Optional[str], last: Optional[int]) -> None:
         self._types = types_named(types) if types is not None else None
+        # A type that kdbg does not know may be a newer kernel's, or a slip; if none comes, it is said.
+        self._strange = {word for word in self._types or () if word not in TYPES and word not in CATEGORIES}
         self._pid = pid
         self._since = Since(since) if since is not None else None
         self._last = last
@@ -84,8 +87,9 @@ class Wanted:
         return held
 
     def problems(self) -> Sequence[str]:
-        """What `--since` could not do."""
-        told = []
+        """What `--since` could not do, and types that neither kdbg nor the log knows."""
+        known = ", ".join([*CATEGORIES, *sorted(TYPES)])
+        told = [f"no event has the type {word}; known are {known}" for word in sorted(map(shown, self._strange))]
         if self._since is not None and not self._has_time:
             told.append("no event has a console time, which --since needs")
         if self._is_full:
@@ -97,6 +101,8 @@ class Wanted:
             self._has_time = True
             if self._since is not None and self._since.time is not None and event.time >= self._since.time:
                 self._is_reached = True
+        if self._strange:
+            self._strange.discard(event.type)
         if not self._is_reached or (self._types is not None and event.type not in self._types):
             return False
         return self._pid is None or self._pid in (event.pid, number(event.fields.get("child_pid")))

@@ -31,6 +31,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
             sys.stdout.write(chunk)
             if not chunk:
                 sys.stdout.flush()
+        sys.stdout.flush()
     except KdbgError as error:
         if options.format == "json":
             print(error_to_json(options.command, str(error)))
@@ -38,11 +39,19 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
             print(f"kdbg: {error}", file=sys.stderr)
         return 1
     except BrokenPipeError:
-        # The reader of a pipe went away; let Python's own flush at exit find nothing to complain about.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _close_output()  # the reader of a pipe went away
+    except OSError as error:
+        _close_output()
+        print(f"kdbg: cannot write the output: {error.strerror or error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
     return sum(status)
+
+
+# Python's own flush at exit should find nothing to complain about.
+def _close_output() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 # The command that is named, or all to choose from: every command that argparse is told of takes its time.

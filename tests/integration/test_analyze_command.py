@@ -57,6 +57,14 @@ def written(directory: pathlib.Path, name: str, data: bytes) -> str:
     return str(path)
 
 
+def test_a_full_disk_is_said_in_a_line(tmp_path: pathlib.Path) -> None:
+    log = written(tmp_path, "serial.log", STORY)
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([*PROGRAM, log], stdout=full, stderr=subprocess.PIPE, cwd=support.ROOT, text=True)
+    assert (done.returncode, done.stderr) == (1, "kdbg: cannot write the output: No space left on device\n")
+    assert run(log)[1] == ""
+
+
 def boot2dump(text: bytes) -> bytes:
     return (0xDEADBEEE).to_bytes(4, "little") + len(text).to_bytes(4, "little") + text
 

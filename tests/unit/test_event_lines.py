@@ -177,6 +177,16 @@ def test_categories_stand_for_their_types() -> None:
     assert types_named("process, tlb") == {"process", "process_exit", "process_exec", "process_fork", "tlb"}
 
 
+def test_a_type_that_nobody_knows_is_told_unless_it_comes() -> None:
+    for events, told in (([event("signal")], True), ([event("tlb")], False)):
+        wanted = Wanted("process, tlb", None, None, None)
+        wanted.take(events)
+        assert bool(wanted.problems()) is told
+        assert all(text.startswith("no event has the type tlb; known are syscall, ") for text in wanted.problems())
+    known = Wanted("panic", None, None, None)
+    assert known.take([event("signal")]) == [] and known.problems() == []
+
+
 def test_what_came_before_a_pause_is_held_back_and_what_comes_later_is_not() -> None:
     wanted = Wanted(None, None, None, 2)
     events = [event("t", number=n) for n in range(5)]
