@@ -49,8 +49,8 @@ SERVING = {
     r"check_unmap|check_sync|debug_dma_\w+|swiotlb_\w+|(?:proc|sysfs|debugfs)_(?:create|mkdir|register|"
     r"net_create|remove|symlink)\w*|remove_proc_\w+|internal_create_group\w*|static_key_\w+|jump_label_\w+|"
     r"arch_jump_label\w*|phys_addr\w*|virt_addr_valid|virt_to_\w+|vmalloc_to_\w+|page_to_\w+|clear_page\w*|"
-    r"clear_\w*highpage\w*|copy_page(?:_\w+)?|copy_\w*highpage\w*|zero_user\w*|ioremap\w*|iounmap|text_poke\w*",
-    "counters": r"(?:raw_|arch_)?atomic(?:64|_long)?_\w+|refcount_\w+|kref_\w+|percpu_ref_\w+|percpu_counter\w*|"
+    r"clear_\w*highpage\w*|copy_page(?:_(?!range)\w+)?|copy_\w*highpage\w*|zero_user\w*|ioremap\w*|iounmap|text_poke\w*",
+    "counters": r"(?:raw_|arch_)?atomic(?:64|_long)?_\w+|refcount_\w+|kref_\w+|percpu_ref_(?:get|put|tryget)\w*|percpu_counter\w*|"
     r"cmpxchg\w*|xchg\w*|instrument_\w+|read_once\w*|write_once\w*|kobject_\w+|add_uevent_var|kobj_kset_\w+|"
     r"(?:get|put)_device|klist_\w+",
     "containers": r"sk_(?:add|del)_\w*node\w*|sock_(?:hold|put)|(?:h?list|llist|plist|hlist_\w+)_(?:add|del|empty|move|"
@@ -103,7 +103,7 @@ SERVING = {
     r"|con_flush\w*|irq_(?:work|exit|enter)\w*|local_irq_\w+|arch_local_\w+|(?:native|"
     r"arch)_(?:safe_halt|irq|restore|save)\w*",
     "accounts": r""
-    r"timerqueue_\w+|trace_(?!array|parser|pid|probe|seq_|event_|create|remove|[kue]probe)\w+|traceiter_\w+|bpf_trace_\w+|rwsem_spin\w*|owner_on_cpu|ref_tracker_(?:alloc|"
+    r"timerqueue_\w+|trace_(?!array|parser|pid|probe|seq_|event_|create|remove|[kue]probe)\w+|traceiter_\w+|bpf_trace_(?!run)\w+|rwsem_spin\w*|owner_on_cpu|ref_tracker_(?:alloc|"
     r"free)|get_order|ilog2\w*|order_base_2",
     "timers": r"(?:try_to_)?(?:del|add|mod|init|delete)_timer\w*|timer_(?:delete|shutdown|init|fixup)\w*|"
     r"hrtimer_(?:start|cancel|try|active|forward|init|get)\w*|"

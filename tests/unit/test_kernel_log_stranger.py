@@ -53,6 +53,9 @@ def told(*parts: str) -> tuple[str, str, str]:
         ("__oven_panic", "panic_oven"),
         ("uuid_string", "usb_string"),
         ("dput", "iput"),
+        ("copy_page_to_iter", "copy_page_range"),
+        ("percpu_ref_put_many", "percpu_ref_kill_and_confirm"),
+        ("__bpf_trace_oven", "bpf_trace_run2"),
     ],
 )
 def test_a_helper_serves_and_its_neighbour_by_name_may_be_guilty(serves: str, guilty: str) -> None:
