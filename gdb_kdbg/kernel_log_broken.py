@@ -122,6 +122,13 @@ BROKEN: tuple[tuple[str, ...], ...] = (
         "panic",
     ),
     (
+        "[Kk]ernel [Pp]anic - not syncing: Attempted to kill init!",
+        "kernel panic: Attempted to kill init!",
+        "DoS",
+        "message",
+        "panic",
+    ),
+    (
         "[Kk]ernel [Pp]anic - not syncing: corrupted stack end",
         "kernel panic: corrupted stack end in {f}",
         "DoS",
@@ -154,6 +161,7 @@ BROKEN: tuple[tuple[str, ...], ...] = (
         "Alignment trap in {f}",
         "DoS",
         "fault",
+        "stack",
     ),
     # Heads of no known kind: with a stack below they are reports all the same.
     (

@@ -183,6 +183,13 @@ def test_what_programs_say_of_their_own_bugs_is_no_crash() -> None:
     assert told(said, WHO, trace(*PIE))[2] == "bake_pie"
 
 
+def test_an_unaligned_access_of_a_program_is_no_crash_and_one_of_the_kernel_is() -> None:
+    said = "Alignment trap: a.out (33) PC=0x00010400 Instr=0xe5932000 Address=0x00000001 FSR 0x001"
+    assert crashes(said) == []
+    kernel = ("Alignment trap: not handling instruction e1923f9f at [<c0012345>]", "PC is at bake_pie+0x18/0x5c")
+    assert told(*kernel, "Backtrace: ", " bake_pie from ret_fast_syscall+0x0/0x54")[2] == "bake_pie"
+
+
 def test_iterators_inlined_into_a_copy_are_passed_over() -> None:
     lines = ("BUG: KASAN: slab-out-of-bounds in _copy_to_iter+0x2b2/0x1690", "Read of size 8 at addr ffff888104d2a000",
              WHO, trace("kasan_report"), " iterate_ubuf include/linux/iov_iter.h:29 [inline]",
