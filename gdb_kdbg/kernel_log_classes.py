@@ -50,7 +50,8 @@ SERVING = {
     r"net_create|remove|symlink)\w*|remove_proc_\w+|internal_create_group\w*|static_key_\w+|jump_label_\w+|"
     r"arch_jump_label\w*|phys_addr\w*|virt_addr_valid|virt_to_\w+|vmalloc_to_\w+|page_to_\w+|clear_page\w*|"
     r"clear_\w*highpage\w*|copy_page(?:_(?!range)\w+)?|copy_\w*highpage\w*|zero_user\w*|ioremap\w*|iounmap|text_poke\w*",
-    "counters": r"(?:raw_|arch_)?atomic(?:64|_long)?_\w+|refcount_\w+|kref_\w+|percpu_ref_(?:get|put|tryget)\w*|percpu_counter\w*|"
+    "counters": r"(?:raw_|arch_)?atomic(?:64|_long)?_\w+|refcount_\w+|kref_\w+|percpu_ref_(?:get|put|tryget)\w*|"
+    r"percpu_counter\w*|"
     r"cmpxchg\w*|xchg\w*|instrument_\w+|read_once\w*|write_once\w*|kobject_\w+|add_uevent_var|kobj_kset_\w+|"
     r"(?:get|put)_device|klist_\w+",
     "containers": r"sk_(?:add|del)_\w*node\w*|sock_(?:hold|put)|(?:h?list|llist|plist|hlist_\w+)_(?:add|del|empty|move|"
@@ -126,7 +127,9 @@ SERVING = {
     "checks": r"call_rcu\w*|\w*assert_?\w*(?:locked|held)\w*|sock_owned_by_me|skb_warn_bad_offload|skb_checksum_help"
     r"|try_(?:grab|get)_(?:page|folio|compound_head)\w*|kset_\w+|ex_handler_\w+|fixup_exception|(?:native_)?(?:rd|wr)msr\w*"
     r"|native_(?:read|write)_msr\w*",
-    "inside": r"memory_is_(?:poisoned|nonzero)\w*|check_region_inline|bytes_is_nonzero|"
+    "inside": r"read_word_at_a_time|(?:dev|netdev)_(?:notice|alert|crit|emerg|dbg)\w*|kvmemdup\w*|kmem_cache_(?:create|"
+    r"destroy)\w*|rtmutex_lock\w*|wake_q_\w+|swake_up\w*|cpumask_\w+|mmio_(?:in|out)s[bwl]|blake2[bs]\w*|hash_(?:long|"
+    r"32|64|ptr)|memparse|match_token|import_iovec|memory_is_(?:poisoned|nonzero)\w*|check_region_inline|bytes_is_nonzero|"
     r"check_(?:bogus_address|kernel_text_object|stack_object)|downgrade_write|\w*down_common|percpu_free_rwsem|"
     r"vcalloc|dma_pool_(?:alloc|free|zalloc)\w*|kmemleak_\w+|depot_\w+|copy_(?:compat_)?iovec\w*|iovec_from_user|"
     r"(?:alloc|free)_consistency_checks|check_(?:object|slab|pad_bytes|bytes_and_report)|on_freelist|check_new_page\w*|"
