@@ -14,7 +14,7 @@ from .kernel_log_classes import DISPATCHING, PARTS, PATTERNS, SERVING
 
 # By so many letters words are looked up; none is shorter.
 _KEY = 3
-_IOCTL = re.compile(r"compat_sys_\w*ioctl|\w+_compat_ioctl")
+_IOCTL = re.compile(r"_*compat_sys_\w*ioctl|\w+_compat_ioctl")
 
 # A task that waits, by whatever means: the culprit is who waits, in the first function that does something else.
 _WAITS = re.compile(
@@ -104,7 +104,7 @@ def shared_wait(name: str) -> str:
 def dispatches(name: str) -> bool:
     """Tell whether a function runs whatever it is given: a callback of a file, a timer, a worker, a system call."""
     bare = name.lstrip("_")
-    return bare in _dispatching() or ("ioctl" in bare and _IOCTL.fullmatch(bare) is not None)
+    return bare in _dispatching() or ("ioctl" in name and _IOCTL.fullmatch(name) is not None)
 
 
 def idles(name: str) -> bool:
