@@ -34,9 +34,9 @@ class Kind(NamedTuple):
 # their letters stand in other lines.
 NEEDLES = (
     "BUG", "WARNING:", "INFO:", "anic", "PANIC:", "nable to handle", "[#", "corru", "UBSAN", "usercopy",
-    "detected", "general protection", "lignment trap", "Internal error", "Unhandled", "unregister_netdevice:", "VFS:",
+    "detected", "general protection", "lignmen", "Internal error", "Unhandled", "unregister_netdevice:", "VFS:",
     "LOCKUP", "stack space to handle", "Kernel mode fault at addr",
-    "Kernel tried to access user memory at addr", "cut here", "Pid:", "Linux version", "Booting",
+    "Kernel tried to access user memory at addr", "--[ cut here ]--", "Pid:", "Linux version", "Booting",
 )  # fmt: skip
 # Heads are at the start of their lines.
 HEAD_LIMIT = 512
