@@ -31,14 +31,19 @@ def record_texts(record: Any) -> tuple[str, str]:
     told = json.dumps(problems) if problems else "[]"
     if getattr(record, "SPARSE", False):
         return json.dumps({name: value for name, value in plain(record).items() if name != "problems"}), told
-    return _object(record, _layout(type(record), without="problems")), told
+    fields = getattr(type(record), "_fields", ("problems",))
+    return _object(record, _layout(type(record), "problems" if "problems" in fields else "")), told
 
 
 def _object(record: Any, layout: _Layout) -> str:
     template, values, hexadecimal = layout
     return template % tuple(
         [
-            encode_basestring_ascii(value) if type(value) is str else _text(value, is_hexadecimal)
+            encode_basestring_ascii(value)
+            if (kind := type(value)) is str
+            else value
+            if kind is int and not is_hexadecimal
+            else _text(value, is_hexadecimal)
             for value, is_hexadecimal in zip(values(record), hexadecimal)
         ]
     )
@@ -115,6 +120,10 @@ def _layout(cls: Any, without: str = "") -> _Layout:
 def _layout_of(cls: Any, without: str) -> _Layout:
     fields = [field for field in fields_of(cls) if field.name != without]
     names = [field.name for field in fields]
-    values = attrgetter(*names) if len(names) > 1 else lambda record: [getattr(record, name) for name in names]
+    values: Callable[[Any], Sequence[Any]] = lambda record: [getattr(record, name) for name in names]  # noqa: E731
+    if issubclass(cls, tuple) and not without:
+        values = tuple
+    elif len(names) > 1:
+        values = attrgetter(*names)
     template = "{" + ", ".join(f'"{name}": %s' for name in names) + "}"
     return template, values, tuple(field.is_hexadecimal for field in fields)
