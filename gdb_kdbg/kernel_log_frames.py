@@ -81,10 +81,11 @@ def _common(text: str) -> Optional[Sequence[Frame]]:
     found = _COMMON.findall(text)
     rows = [row for row in found if row[2]]
     count = len(rows)
-    if text.count("+0x") != count or (text.count("0x") != 2 * count and _BARE_LINE.search(text)):
+    if text.count("0x") != 2 * count and (text.count("+0x") != count or _BARE_LINE.search(text)):
         return None
-    brackets, signs = text.count("[<"), len(found) - count
-    if text.count("<") != brackets + signs and len(_CONTEXT.findall(text)) != signs:
+    signs = len(found) - count
+    brackets = text.count("[<") if "<" in text else 0
+    if brackets + signs != text.count("<") and len(_CONTEXT.findall(text)) != signs:
         return None
     if not rows:
         return None if brackets else rows
