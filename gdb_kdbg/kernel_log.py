@@ -86,13 +86,14 @@ class _Open:
         """No head, or one that only a stack makes a report's."""
         return self.kind is None or (self.kind.then == "stack" and not self.has_stack)
 
-    # The same for many lines at once, none of which may end it: most logs are one report's.
-    def take(self, number: int, lines: str) -> None:
+    # The same for many lines at once, none of which may end it: most logs are one report's. Returns how many they are.
+    def take(self, number: int, lines: str) -> int:
         callers, texts = messages(lines)
         own = callers.count(self.key)
         if own:
             self.lines += texts if own == len(texts) else compress(texts, map(self.key.__eq__, callers))
             self.last = number + len(callers) - 1 - callers[::-1].index(self.key)
+        return len(callers)
 
     @property
     def has_stack(self) -> bool:
@@ -133,29 +134,31 @@ class _Reader:
         if start >= end:
             return
         text = block[start : end - 1]
-        number = self._number
-        self._number += text.count("\n") + 1
+        number, count = self._number, text.count("\n") + 1
+        self._number += count
         if any(not report.done for report in self._reports):
-            before = self._before_turn(text)
+            before = self._before_turn(text, count)
             if before:
-                self._reports[0].take(number, text[: before - 1])
-                number += text.count("\n", 0, before)
+                number += self._reports[0].take(number, text[: before - 1])
             for place, line in enumerate(text[before:].split("\n") if before <= len(text) else (), number):
                 if self._line(place, line):
                     break
         yield from self._closed()
 
     # How much of a text, in whole lines, is that of the one open report or nobody's, and does not end it.
-    def _before_turn(self, text: str) -> int:
+    def _before_turn(self, text: str, count: int) -> int:
         if len(self._reports) > 1 or self._aliases:
             return 0
         places = [place for mark in _TURNS if (place := text.find(mark)) >= 0]
         end = text.rfind("\n", 0, min(places)) + 1 if places else len(text) + 1
-        return end if len(self._reports[0].lines) + text.count("\n", 0, end) < LINES_A_REPORT else 0
+        room = LINES_A_REPORT - len(self._reports[0].lines)
+        return end if count < room or text.count("\n", 0, end) < room else 0
 
     # Returns whether no report takes lines any more.
     def _line(self, number: int, line: str) -> bool:
-        caller, text = message(line)
+        return self._given(number, *message(line))
+
+    def _given(self, number: int, caller: str, text: str) -> bool:
         report = self._of(caller)
         if report is None:
             if text.startswith("NMI backtrace for cpu") and (stalled := self._stalled()):
@@ -199,7 +202,7 @@ class _Reader:
         elif _EARLY.search(text):
             self._begin(number, caller, None, text)
         else:
-            self._line(number, text)
+            self._given(number, caller, text)
 
     def _begin(self, number: int, caller: str, kind: Optional[Kind], text: str, single: bool = False) -> None:
         old = self._of(caller)
@@ -259,6 +262,9 @@ def _candidates(block: str) -> Iterator[int]:
     for needle in NEEDLES:
         place = block.find(needle)
         while place >= 0:
-            starts.add(block.rfind("\n", 0, place) + 1)
-            place = block.find(needle, place + len(needle))
+            end = place + len(needle)
+            # `panic+0x12/0x34` is a function of a stack.
+            if block[end : end + 1] != "+":
+                starts.add(block.rfind("\n", 0, place) + 1)
+            place = block.find(needle, end)
     return iter(sorted(starts))

@@ -6,7 +6,6 @@ A crash dump of the kind that a kernel leaves in memory for the next boot is a l
 
 from __future__ import annotations
 
-import glob
 import itertools
 import os
 from typing import Iterable, Iterator, NamedTuple, Sequence
@@ -48,11 +47,19 @@ def log_names(words: Sequence[str]) -> Iterator[str]:
     A word that matches nothing stays as it is; opening it will say so.
     """
     for word in words:
-        if word == STANDARD_INPUT or os.path.lexists(word):
+        if word == STANDARD_INPUT or os.path.isfile(word):
+            yield word
+        elif os.path.lexists(word):
             yield from _below(word) if os.path.isdir(word) else (word,)
         else:
-            found = sorted(glob.iglob(word, recursive=True)) if glob.has_magic(word) else ()
+            found = _matching(word) if any(sign in word for sign in "*?[") else ()
             yield from itertools.chain.from_iterable(_below(n) if os.path.isdir(n) else (n,) for n in found or (word,))
+
+
+def _matching(pattern: str) -> Sequence[str]:
+    import glob  # with all that it imports for a word in a hundred
+
+    return sorted(glob.iglob(pattern, recursive=True))
 
 
 def _below(directory: str) -> Iterator[str]:
@@ -86,7 +93,7 @@ def opened(pieces: Iterable[bytes], name: str) -> Opened:
 def _is_binary(start: bytes) -> bool:
     size = len(start)
     strange = size - len(start.translate(None, _STRANGE))
-    undecodable = start.decode("utf-8", "replace").count("\ufffd")
+    undecodable = 0 if start.isascii() else start.decode("utf-8", "replace").count("\ufffd")
     shares = ((strange, _STRANGE_SHARE), (undecodable, _UNDECODABLE_SHARE), (start.count(0), _ZERO_SHARE))
     return any(count > share * size for count, share in shares)
 
