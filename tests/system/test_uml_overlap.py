@@ -243,7 +243,10 @@ def test_breakpoints_catch_it_too(guest: uml.Guest) -> None:
 )
 def test_a_probe_that_cannot_be_placed_is_one_line(guest: uml.Guest, lines: Sequence[str], words: str) -> None:
     before = uml.state(guest)
-    output = support.gdb([f"kdbg connect uml {guest.pid}", *lines])
+    output = support.gdb([f"kdbg connect uml {guest.pid}", *lines, "info address __memcpy_avx_unaligned"])
+    is_unknown = any(line.startswith('No symbol "__memcpy_avx') for line in output.text.splitlines())
+    if "__memcpy_avx_unaligned" in lines[0] and is_unknown:
+        pytest.skip("the names of the C library's own routines (libc6-dbg) are not installed")
     errors = [line for line in output.text.splitlines() if line.startswith("kdbg: ")]
     assert len(errors) == 1 and words in errors[0], output.text
     assert uml.state(guest) == before
