@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import time
 from typing import TYPE_CHECKING, Iterator, List, Sequence
 
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 FOUND, UNREAD = 3, 1
 # Seconds until it is said how far this is, and how often then.
 _PATIENCE, _EVERY = 2.0, 1.0
+# What is told of a log is shown before the next one, but not more often than this, seconds, unless that one may take
+# its time: it is larger than this, bytes, or no file.
+_SHOWN_EVERY, _SMALL = 0.1, 1 << 20
 
 
 class AnalysisStream:
@@ -46,13 +51,17 @@ class AnalysisStream:
         """There is nothing to say at the end that was not said of a log."""
 
     def _rows(self) -> Iterator[List[Analysis]]:
+        shown_at = 0.0
         for name in log_names(self._words):
+            if self._logs and (time.monotonic() >= shown_at + _SHOWN_EVERY or not _is_small(name)):
+                yield []
+                shown_at = time.monotonic()
             self._logs += 1
             made = self._analysis(name)
             self._found += made.tells
             self._unread += not made.kind
             yield [made]
-            yield []
+        yield []
 
     def _analysis(self, name: str) -> Analysis:
         def opening() -> Opened:
@@ -64,6 +73,14 @@ class AnalysisStream:
 
         self._progress.begin(shown(name))
         return read_log(name, opening, self._symbols, self._progress.tick).analysis
+
+
+def _is_small(name: str) -> bool:
+    try:
+        about = os.stat(name)
+        return name != STANDARD_INPUT and stat.S_ISREG(about.st_mode) and about.st_size <= _SMALL
+    except (OSError, ValueError):
+        return False
 
 
 class Progress:

@@ -10,11 +10,11 @@ import re
 from functools import lru_cache
 from typing import Iterable
 
-from .kernel_log_classes import SERVING
+from .kernel_log_classes import DISPATCHING, PARTS, PATTERNS, SERVING
 
-# One of several alternatives, groups in it and all.
-_ALTERNATIVE = re.compile(r"(?:[^|()\[\\]|\\.|\[[^\]]*\]|\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\))+")
-_WORD = re.compile(r"\w*")
+# By so many letters words are looked up; none is shorter.
+_KEY = 3
+_IOCTL = re.compile(r"_*compat_sys_\w*ioctl|\w+_compat_ioctl")
 
 # A task that waits, by whatever means: the culprit is who waits, in the first function that does something else.
 _WAITS = re.compile(
@@ -25,26 +25,6 @@ _WAITS = re.compile(
 # What nobody who waits for it has to answer for: the grace period that never ends, the one lock of all networking.
 _SHARED = re.compile(r"_*(?:(synchronize_(?:s?rcu|net|sched)\w*)|(rtnl_lock\w*))")
 
-# Everything that runs anything: system calls, softirqs, timers, workers, callbacks of files and sockets.
-_DISPATCH = re.compile(
-    r"_*(?:do_syscall_\w+|do_fast_syscall\w*|do_int80\w*|do_syscall|entry_\w+|sysenter\w*|system_call\w*|"
-    r"tracesys\w*|x64_sys_call|ia32_sys_call|invoke_syscall\w*|el0_\w+|do_el0\w*|syscall_\w+|ret_fast_syscall|"
-    r"int_ret_from\w*|process_one_work|process_scheduled_works|worker_thread|kthread\w*|ret_from_fork\w*|"
-    r"kernel_thread_helper|smpboot_thread_fn|run_ksoftirqd|do_softirq\w*|softirqentry\w*|handle_softirqs|"
-    r"irq_exit\w*|call_timer_fn|expire_timers|run_timer\w*|hrtimer_run\w*|run_hrtimer\w*|"
-    r"tasklet_(?:hi_)?action\w*|start_secondary|cpu_startup_entry|start_kernel|rest_init|"
-    r"secondary_startup\w*|netif_receive_skb\w*|net_rx_action|process_backlog|napi_poll|rcu_core\w*|"
-    "rcu_do_batch|vfs_(?:read|write|ioctl|iter_read|iter_write|fsync|fsync_range)|(?:do_)?vfs_ioctl|(?:new|"
-    r"do)_sync_(?:read|write)|(?:do_)?iter_(?:read|write)\w*|do_iter_\w+|do_(?:read|write)v\w*|"
-    r"do_loop_readv_writev\w*|call_(?:read|write)_iter|kernel_(?:write|read)|ksys_\w+|do_splice\w*|splice_\w+|"
-    r"do_vfs_ioctl|file_ioctl|vfs_ioctl|compat_ksys_\w+|compat_SyS_ioctl|compat_sys_\w*ioctl|(?:S[yY]S[C]?|"
-    "C_SYSC|se_sys|do_sys|x64_sys|sys)_(?:ioctl|read|write|connect|bind|setsockopt|getsockopt|listen)|"
-    "sock_(?:sendmsg|recvmsg|ioctl|do_ioctl|release|close|write_iter|read_iter|common_setsockopt|"
-    r"common_getsockopt)\w*|sock_sendmsg_nosec|kernel_(?:sendmsg|recvmsg|setsockopt|listen|connect)|do_fault|"
-    r"do_read_fault|do_shared_fault|do_cow_fault|fput\w*|task_work_run|exit_to_usermode\w*|"
-    r"exit_to_user_mode\w*|prepare_exit_to\w*|rtnetlink_rcv_msg|netlink_dump|genl_lock_dumpit|"
-    r"\w+_compat_ioctl|blkdev_(?:driver_)?ioctl|tty_ioctl|sk_common_release|do_softirq_own_stack)"
-)
 # A CPU that has nothing to do, and the thread that counts grace periods, are not what stalls.
 _IDLE = re.compile(
     r"rcu_gp_\w+|rcu_\w*kthread\w*|default_idle\w*|native_safe_halt|acpi_(?:safe_halt|idle\w*)|mwait_idle\w*|"
@@ -64,42 +44,48 @@ _SYSCALL = re.compile(
 )
 
 
-class _Serving:
-    """What serves: whole names, starts of names, and patterns of others; most are no patterns, which take long to
-    compile and to try."""
+class _Names:
+    """Names by words that they are or begin with: `dump_stack*`. The first letters say which words may be meant."""
 
-    def __init__(self, patterns: Iterable[str]) -> None:
-        self._names: set[str] = set()
-        self._starts: set[str] = set()
-        others = []
-        for pattern in _ALTERNATIVE.findall("|".join(patterns)):
-            name = pattern[:-3] if pattern.endswith((r"\w*", r"\w+")) else pattern
-            # Patterns that begin in `_` share it with what may stand before any name.
-            if not name.isidentifier() or name[0] == "_":
-                others.append(pattern)
-                continue
-            if not pattern.endswith(r"\w+"):
-                self._names.add(name)
-            if name != pattern:
-                self._starts.add(name)
-        self._others = re.compile(rf"_*(?:{'|'.join(others)})")
+    def __init__(self, words: Iterable[str]) -> None:
+        self._whole = {word.rstrip("*") for word in words if word[-1] != "+"}
+        self._longer = {word[:-1] for word in words if word[-1] == "+"}
+        self._starts: dict[str, tuple[str, ...]] = {}
+        for word in words:
+            if word[-1] in "*+":
+                key = word[:_KEY]
+                self._starts[key] = (*self._starts.get(key, ()), word[:-1])
 
-    def __contains__(self, name: str) -> bool:
-        bare = name.lstrip("_")
-        if bare in self._names or self._others.fullmatch(name):
+    def __contains__(self, bare: str) -> bool:
+        if bare in self._whole:
             return True
-        return any(bare[:end] in self._starts for end in range(1, len(bare))) and _WORD.fullmatch(bare) is not None
+        starts = self._starts.get(bare[:_KEY])
+        return starts is not None and bare.startswith(starts) and bare not in self._longer and _is_word(bare)
+
+
+def _is_word(name: str) -> bool:
+    return name.isascii() and name.replace("_", "a").isalnum()
 
 
 @lru_cache(maxsize=1)
-def _serving() -> _Serving:
-    return _Serving(SERVING.values())
+def _serving() -> tuple[_Names, re.Pattern[str]]:
+    return _Names(" ".join(SERVING.values()).split()), re.compile(rf"_*(?:{'|'.join(PATTERNS)})")
+
+
+@lru_cache(maxsize=1)
+def _dispatching() -> _Names:
+    return _Names(DISPATCHING.split())
 
 
 @lru_cache(maxsize=8192)
 def never_guilty(name: str) -> bool:
     """Tell whether a function only serves others, or reports what they did."""
-    return not name or name in _serving()
+    if not name:
+        return True
+    names, others = _serving()
+    if name.lstrip("_") in names or others.fullmatch(name):
+        return True
+    return any(part in name for part in PARTS) and _is_word(name)
 
 
 @lru_cache(maxsize=4096)
@@ -117,7 +103,8 @@ def shared_wait(name: str) -> str:
 @lru_cache(maxsize=4096)
 def dispatches(name: str) -> bool:
     """Tell whether a function runs whatever it is given: a callback of a file, a timer, a worker, a system call."""
-    return _DISPATCH.fullmatch(name) is not None
+    bare = name.lstrip("_")
+    return bare in _dispatching() or ("ioctl" in name and _IOCTL.fullmatch(name) is not None)
 
 
 def idles(name: str) -> bool:

@@ -48,7 +48,9 @@ def log_names(words: Sequence[str]) -> Iterator[str]:
     A word that matches nothing stays as it is; opening it will say so.
     """
     for word in words:
-        if word == STANDARD_INPUT or os.path.lexists(word):
+        if word == STANDARD_INPUT or os.path.isfile(word):
+            yield word
+        elif os.path.lexists(word):
             yield from _below(word) if os.path.isdir(word) else (word,)
         else:
             found = sorted(glob.iglob(word, recursive=True)) if glob.has_magic(word) else ()
@@ -86,7 +88,7 @@ def opened(pieces: Iterable[bytes], name: str) -> Opened:
 def _is_binary(start: bytes) -> bool:
     size = len(start)
     strange = size - len(start.translate(None, _STRANGE))
-    undecodable = start.decode("utf-8", "replace").count("\ufffd")
+    undecodable = 0 if start.isascii() else start.decode("utf-8", "replace").count("\ufffd")
     shares = ((strange, _STRANGE_SHARE), (undecodable, _UNDECODABLE_SHARE), (start.count(0), _ZERO_SHARE))
     return any(count > share * size for count, share in shares)
 

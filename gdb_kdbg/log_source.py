@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import stat
 from io import FileIO
 from typing import IO, Any, Callable, Iterator
 
@@ -24,24 +22,22 @@ def open_log(path: str) -> Iterator[bytes]:
     """
     file = open_file(path)
     try:
-        start = file.read(6)
+        piece = file.read(PIECE)
+        if not _is_packed(piece):
+            return _pieces(file, path, piece)
         file.seek(0)
     except OSError as error:
         file.close()
         raise BadFile(f"cannot read {shown(path)}: {error.strerror}") from None
-    if start[:4] == _ZSTD:
-        return _zstd(file, path)
-    if start[:2] == _GZIP or start == _XZ:
-        return _decompressed(file, path, start == _XZ)
-    return _pieces(file, path)
+    return _zstd(file, path) if piece[:4] == _ZSTD else _decompressed(file, path, piece.startswith(_XZ))
 
 
 def open_file(path: str) -> FileIO:
     """Open a regular file, or raise BadFile."""
     try:
-        if stat.S_ISDIR(os.stat(path).st_mode):
-            raise BadFile(f"{shown(path)} is a directory: name a log")
         return FileIO(path)
+    except IsADirectoryError:
+        raise BadFile(f"{shown(path)} is a directory: name a log") from None
     except (OSError, ValueError) as error:
         raise BadFile(f"cannot open {shown(path)}: {getattr(error, 'strerror', None) or error}") from None
 
@@ -49,15 +45,19 @@ def open_file(path: str) -> FileIO:
 def is_compressed(path: str) -> bool:
     """Tell whether a file starts as compressed ones do."""
     with open_file(path) as file:
-        start = file.read(6)
-    return start[:4] == _ZSTD or start[:2] == _GZIP or start == _XZ
+        return _is_packed(file.read(6))
 
 
-def _pieces(file: FileIO, path: str) -> Iterator[bytes]:
+def _is_packed(start: bytes) -> bool:
+    return start.startswith((_GZIP, _XZ, _ZSTD))
+
+
+def _pieces(file: FileIO, path: str, piece: bytes) -> Iterator[bytes]:
     with file:
         try:
-            while piece := file.read(PIECE):
+            while piece:
                 yield piece
+                piece = file.read(PIECE)
         except OSError as error:
             raise BadFile(f"cannot read {shown(path)}: {error.strerror}") from None
 

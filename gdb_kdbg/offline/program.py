@@ -6,7 +6,7 @@ import argparse
 import io
 import os
 import sys
-from typing import Iterator, Optional, Sequence
+from typing import Iterable, Iterator, Optional, Sequence
 
 from ..arguments import add_outside
 from ..errors import KdbgError
@@ -17,6 +17,7 @@ from ..render.table import Style, plain, to_text
 from .session import OfflineSession, log_among
 
 _COLOURS = {"corrupted": "31;1", "intact": "32", "unset": "33", "unknown": "33"}
+_GATHERED = 1 << 16
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
@@ -27,10 +28,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names of the target may have more letters than the locale
     try:
-        for chunk in _run(known[options.command], options, status):
-            sys.stdout.write(chunk)
-            if not chunk:
-                sys.stdout.flush()
+        _write(_run(known[options.command], options, status))
     except KdbgError as error:
         if options.format == "json":
             print(error_to_json(options.command, str(error)))
@@ -43,6 +41,23 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     except KeyboardInterrupt:
         return 130
     return sum(status)
+
+
+# Many small chunks are written at once, for each would be a system call of its own.
+def _write(chunks: Iterable[str]) -> None:
+    gathered: list[str] = []
+    size = 0
+    try:
+        for chunk in chunks:
+            gathered.append(chunk)
+            size += len(chunk)
+            if not chunk or size >= _GATHERED:
+                text, gathered, size = "".join(gathered), [], 0
+                sys.stdout.write(text)
+                if not chunk:
+                    sys.stdout.flush()
+    finally:
+        sys.stdout.write("".join(gathered))
 
 
 # The command that is named, or all to choose from: every command that argparse is told of takes its time.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from typing import Callable
 
 import pytest
 from kernel_reports import REGISTERS, TAIL, WHO, calls, report, trace
 
 from gdb_kdbg.kernel_log import crashes_in
-from gdb_kdbg.kernel_log_classes import SERVING
+from gdb_kdbg.kernel_log_classes import DISPATCHING, PARTS, PATTERNS, SERVING
 from gdb_kdbg.kernel_log_frames import plain
 from gdb_kdbg.kernel_log_guilty import dispatches, never_guilty, waits
 from gdb_kdbg.kernel_log_kinds import kinds, words_of
@@ -468,9 +469,36 @@ def test_each_match_of_a_pattern_has_one_of_its_words(pattern: str, words: list[
     assert list(words_of(pattern)) == words
 
 
-def test_who_serves_is_told_by_sets_and_patterns_as_by_one_pattern() -> None:
-    whole = re.compile(rf"_*(?:{'|'.join(SERVING.values())})")
-    words = {word for pattern in SERVING.values() for word in re.findall(r"\w+", re.sub(r"\\[wd]", "", pattern))}
-    for word in sorted(words):
-        for name in (word, f"__{word}", f"{word}_x", f"{word[:-1]}", f"{word}.x", f"my_{word}", f"{word}64"):
-            assert never_guilty(name) == (not name or whole.fullmatch(name) is not None), name
+def as_pattern(word: str) -> str:
+    return word.replace("*", r"\w*").replace("+", r"\w+")
+
+
+@pytest.mark.parametrize(
+    ("tells", "words", "others"),
+    [
+        (never_guilty, " ".join(SERVING.values()), [*PATTERNS, *(rf"\w*{part}\w*" for part in PARTS)]),
+        (dispatches, DISPATCHING, [r"compat_sys_\w*ioctl", r"\w+_compat_ioctl"]),
+    ],
+)
+def test_names_are_told_by_sets_of_words_as_by_one_pattern(
+    tells: Callable[[str], bool], words: str, others: list[str]
+) -> None:
+    whole = re.compile(rf"_*(?:{'|'.join([*map(as_pattern, words.split()), *others])})")
+    parts = {part for text in (words, *others) for part in re.findall(r"\w+", re.sub(r"\\[wd]", "", text))}
+    for word in sorted(parts):
+        for name in (
+            word,
+            f"__{word}",
+            f"{word}_x",
+            f"{word[:-1]}",
+            f"{word}.x",
+            f"my_{word}",
+            f"{word}64",
+            f"{word}-",
+        ):
+            assert tells(name) == (not name or whole.fullmatch(name) is not None), name
+
+
+def test_no_word_of_a_class_is_shorter_than_the_letters_it_is_looked_up_by() -> None:
+    starts = [word for word in " ".join([*SERVING.values(), DISPATCHING]).split() if word[-1] in "*+"]
+    assert starts and min(map(len, starts)) > 3
