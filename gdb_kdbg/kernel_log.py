@@ -155,7 +155,9 @@ class _Reader:
 
     # Returns whether no report takes lines any more.
     def _line(self, number: int, line: str) -> bool:
-        caller, text = message(line)
+        return self._given(number, *message(line))
+
+    def _given(self, number: int, caller: str, text: str) -> bool:
         report = self._of(caller)
         if report is None:
             if text.startswith("NMI backtrace for cpu") and (stalled := self._stalled()):
@@ -199,7 +201,7 @@ class _Reader:
         elif _EARLY.search(text):
             self._begin(number, caller, None, text)
         else:
-            self._line(number, text)
+            self._given(number, caller, text)
 
     def _begin(self, number: int, caller: str, kind: Optional[Kind], text: str, single: bool = False) -> None:
         old = self._of(caller)

@@ -33,6 +33,8 @@ _REGISTER = re.compile(
     r"\b(R?[A-Z]{2}|R\d{1,2}|E[A-Z]{2}|CR[0-4]|[xrast]\d{1,2}|sp|lr|pc|fp|ip|gp|tp|ra|epc)"
     r" ?: ?((?:[0-9a-f]{4}:)?[0-9a-f]{8,16})\b"
 )
+# What follows are registers of user mode, if any.
+_TRACE = ("Call Trace:", "Call trace:", "Backtrace:", "Backtrace: ")
 # Words that only one architecture prints, the most telling first.
 _ARCHITECTURES = (
     (
@@ -84,7 +86,8 @@ def _other_task(report: Report) -> Task:
 
 def _architecture(report: Report) -> str:
     text = "\n".join(report.lines[:40])
-    if "RIP: 0010:" in text:
+    # Most are this, and looking for all words takes long.
+    if "RIP: 0010:" in text or "entry_SYSCALL_64" in text:
         return "x86-64"
     if "RIP: 0033:" in text and _UML_PLACE.search(text):
         return "um"
@@ -139,6 +142,8 @@ def registers_of(report: Report) -> tuple[Register, ...]:
 
 def _values(lines: Sequence[str]) -> Iterator[tuple[str, int]]:
     for line in lines:
+        if line.endswith(_TRACE):
+            return
         if "+0x" in line and not line.startswith(("RIP", "EIP", "pc", "lr")):
             if "Call " in line:
                 return

@@ -11,10 +11,10 @@ from typing import Iterable, Sequence
 # No line of a kernel is longer (LOG_LINE_MAX and its prefix); the rest of a longer one is noise.
 LINE_LIMIT = 2048
 
-STAMPED = re.compile(r"(?:<\d{1,3}>)?\[ {0,9}\d{1,10}\.\d{3,9}\](?:\[ {0,9}([TC]\d{1,10})\])? ?")
+STAMPED = re.compile(r"(?:<[0-9]{1,3}>)?\[ {0,9}[0-9]{1,10}\.[0-9]{3,9}\](?:\[ {0,9}([TC][0-9]{1,10})\])? ?")
 # Between two lines. To split a text at these takes a third of the time of finding its lines.
 _BETWEEN = re.compile(rf"\n{STAMPED.pattern}")
-_LATE = re.compile(r"\[ {0,9}\d{1,10}\.\d{3,9}\](?:\[ {0,9}([TC]\d{1,10})\])? ?")
+_LATE = re.compile(r"\[ {0,9}[0-9]{1,10}\.[0-9]{3,9}\](?:\[ {0,9}([TC][0-9]{1,10})\])? ?")
 # netconsole and /dev/kmsg; syslog and journald; dmesg -T; colours; a level alone.
 _OTHER = re.compile(
     r"(?:\x1b\[[0-9;]{0,12}m)*(?:"
@@ -49,14 +49,16 @@ def message(line: str, latest: int = _LATEST) -> tuple[str, str]:
 def messages(lines: str) -> tuple[Sequence[str], Sequence[str]]:
     """Return what `message` returns for each of many lines: all callers, and all texts."""
     before, *parts = _BETWEEN.split(f"\n{lines}")
-    callers, texts = [caller or "" for caller in parts[::2]], parts[1::2]
+    callers, texts = parts[::2], parts[1::2]
+    callers = [""] * len(texts) if callers.count(None) == len(texts) else [caller or "" for caller in callers]
     # Lines without a stamp are still part of the one before them; in front of the first stamp there may be others.
-    for place in [place for place, text in enumerate(texts) if "\n" in text][::-1]:
-        texts[place], *others = texts[place].split("\n")
-        _insert(others, place + 1, callers, texts)
+    if before or lines.count("\n") >= len(texts):
+        for place in [place for place, text in enumerate(texts) if "\n" in text][::-1]:
+            texts[place], *others = texts[place].split("\n")
+            _insert(others, place + 1, callers, texts)
     if before:
         _insert(before.split("\n")[1:], 0, callers, texts)
-    if max(map(len, texts)) > _SHORT:
+    if len(lines) > _SHORT and max(map(len, texts)) > _SHORT:
         texts = [text if len(text) <= _SHORT else message(line)[1] for text, line in zip(texts, lines.split("\n"))]
     return callers, texts
 
