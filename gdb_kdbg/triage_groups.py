@@ -29,11 +29,12 @@ _ALTERNATES = tuple(
 
 
 class Sight(NamedTuple):
-    """When a log's crash was seen (seconds since 1970), by whose clock, in which log."""
+    """When a log's crash was seen (seconds since 1970), by whose clock, in which log, under which title of its own."""
 
     time: float
     by: str
     name: str
+    title: str = ""
 
 
 class Pile(NamedTuple):
@@ -85,7 +86,7 @@ class Tally:
         self.files += 1
         self.size += summary.size
         if summary.crash is not None:
-            sight = Sight(summary.seen, summary.seen_by, summary.name)
+            sight = Sight(summary.seen, summary.seen_by, summary.name, summary.title)
             self.crashes += 1
             self._pile(summary.crash, Pile(1, sight, (sight,)))
         if summary.problem:

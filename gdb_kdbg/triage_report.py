@@ -26,7 +26,8 @@ class Stack(NamedTuple):
 class Group(NamedTuple):
     """Crashes of one mistake. Times are UTC; `times` says whose: the console's own dates, or the files' last change.
 
-    `types` and `titles` have all of the group with their counts; `stacks` the most frequent ones.
+    `title` is the most frequent one, as `kdbg analyze` tells it of the first log that has it. `types` and `titles` have
+    all of the group with their counts, without numbers where these differ; `stacks` the most frequent ones.
     """
 
     crashes: Count
@@ -101,9 +102,13 @@ def _group(members: Sequence[Tuple[CrashKey, Pile]]) -> Group:
     return Group(
         Count(whole.crashes), next(iter(types)), guilty,
         _written(whole.first.time), _written(whole.last.time), _clocks([pile for _, pile in members]),
-        Count(len(stacks)), shown(whole.first.name), next(iter(titles)), bool(guilty), types, titles,
+        Count(len(stacks)), shown(whole.first.name), _title(members, next(iter(titles))), bool(guilty), types, titles,
         tuple(shown(sight.name) for sight in whole.exemplars), tuple(rows[:_STACKS]),
     )  # fmt: skip
+
+
+def _title(members: Sequence[Tuple[CrashKey, Pile]], most: str) -> str:
+    return joined([pile for key, pile in members if key.title == most]).first.title or most
 
 
 def _stack(frames: Tuple[str, ...], pile: Pile) -> Stack:

@@ -12,7 +12,7 @@ from .triage_summary import FROM_FILE, FROM_LOG, CrashKey, Log, Summary
 from .units import shown
 
 # Another number: what was kept is not what would be found today.
-VERSION = 1
+VERSION = 2
 _MARK = "kdbg-triage"
 
 
@@ -34,7 +34,7 @@ class State:
         for summary in summaries:
             if not summary.problem:
                 row = [summary.size, logs[summary.name].modified, summary.seen, summary.seen_by]
-                self._known[_key(summary.name)] = [*row, *(summary.crash or ())]
+                self._known[_key(summary.name)] = [*row, *((*summary.crash, summary.title) if summary.crash else ())]
 
     def save(self) -> None:
         """Write the file; at all times it is the old one or the new one. Raises KdbgError."""
@@ -69,10 +69,10 @@ def _summary(log: Log, row: Any) -> Optional[Summary]:
             return None
         if not crash:
             return Summary(log.name, log.size, float(seen), by)
-        kind, guilty, title, stack = crash
-        texts = (kind, guilty, title, *stack)
+        kind, guilty, title, stack, own = crash
+        texts = (kind, guilty, title, *stack, own)
     except (TypeError, ValueError):
         return None
     if not all(isinstance(text, str) and text.isprintable() for text in texts):
         return None
-    return Summary(log.name, log.size, float(seen), by, CrashKey(kind, guilty, title, tuple(stack)))
+    return Summary(log.name, log.size, float(seen), by, CrashKey(kind, guilty, title, tuple(stack)), "", own)

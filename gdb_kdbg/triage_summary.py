@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import re
-from typing import TYPE_CHECKING, Iterator, NamedTuple, Optional, Sequence, Tuple
+from typing import Iterator, NamedTuple, Optional, Sequence, Tuple
 
 from .errors import KdbgError
 from .kernel_log import crashes_in_blocks
@@ -14,14 +13,11 @@ from .kernel_log_records import Crash, Frame
 from .triage_text import LogText, date_of
 from .units import safe_text, shown
 
-if TYPE_CHECKING:
-    from .finding import Finding
-
 # As a kernel's own clock starts at 0, only a console that writes dates tells when a crash was.
 FROM_LOG, FROM_FILE = "log", "file"
 BINARY = "binary, no text of a console"
-_FRAMES, _NAME, _REASON = 4, 160, 300
-_NUMBER = re.compile(r"0x[0-9a-f]+|\b\d+\b")
+FRAMES, NAME = 4, 160
+_REASON = 300
 
 
 class Log(NamedTuple):
@@ -49,6 +45,7 @@ class Summary(NamedTuple):
     """One log: its first crash if it tells of one, when that was (seconds since 1970) and by whose clock.
 
     `problem` is why the log could not be read, or not to its end: a damaged file may have told of a crash before.
+    `title` is the crash's own where that of its key has been made the same for many.
     """
 
     name: str
@@ -57,6 +54,7 @@ class Summary(NamedTuple):
     seen_by: str
     crash: Optional[CrashKey] = None
     problem: str = ""
+    title: str = ""
 
 
 def summary_of(log: Log) -> Summary:
@@ -100,40 +98,22 @@ def _read(log: Log, path: str) -> Summary:
     crash = next(crashes_in_blocks(text), None)
     if crash is None and text.is_binary:
         return _problem(log, BINARY)
-    key, line = (key_of(crash), int(crash.first_line)) if crash else (None, 0)
+    key, title, line = (key_of(crash), "", int(crash.first_line)) if crash else (None, "", 0)
+    # A kernel without oops texts tells of its end in events; for them the log is read again, as analysing reads it.
     if crash is None and text.has_events:
-        key, line = _in_events(path)
+        from .triage_events import told_in_events
+
+        key, title, line = told_in_events(path) or (None, "", 0)
     damage = _reason(text.damage, path, log.name)
     written = date_of(text.line(line)) if key else None
     seen, by = (log.modified / 1e9, FROM_FILE) if written is None else (written, FROM_LOG)
-    return Summary(log.name, log.size, seen, by, key, damage)
-
-
-# A kernel without oops texts tells of its end in events; the log is read again for them, with all that analysing takes.
-def _in_events(path: str) -> Tuple[Optional[CrashKey], int]:
-    from .analysis import read_log
-    from .log_files import open_named
-    from .log_story import GUARD, PANIC
-    from .log_symbols import Symbolic
-
-    stories = read_log(path, lambda: open_named(path), Symbolic()).stories
-    story = next((story for story in stories if story.gravity in (GUARD, PANIC)), None)
-    return (key_of_finding(story.finding), min(story.lines, default=0)) if story else (None, 0)
-
-
-def key_of_finding(finding: Finding) -> CrashKey:
-    """Return what a finding on events is grouped by: its rule, and who is at fault if that is known by name."""
-    facts = finding.facts
-    at_fault = {"routine at fault": facts.routine, "caller at fault": facts.caller}
-    guilty = at_fault.get(facts.verdict or "", facts.function if facts.verdict is None else None) or ""
-    title = _NUMBER.sub("N", finding.summary)[:_NAME]
-    return CrashKey(finding.rule, shown(guilty.split("+")[0].strip("<>"))[:_NAME], title, ())
+    return Summary(log.name, log.size, seen, by, key, damage, title)
 
 
 def key_of(crash: Crash) -> CrashKey:
     """Return what a crash is grouped by."""
-    names = tuple(shown(name)[:_NAME] for name in _top(crash.stack, crash.guilty))
-    return CrashKey(crash.type, shown(crash.guilty)[:_NAME], crash.title, names)
+    names = tuple(shown(name)[:NAME] for name in _top(crash.stack, crash.guilty))
+    return CrashKey(crash.type, shown(crash.guilty)[:NAME], crash.title, names)
 
 
 # From the guilty function outwards, to where the kernel runs whatever it is given: below that all stacks are alike.
@@ -142,7 +122,7 @@ def _top(stack: Sequence[Frame], guilty: str) -> Iterator[str]:
     names = sure or [plain(frame.function) for frame in stack if frame.function]
     start = names.index(guilty) if guilty in names else 0
     found = [name for name in names[start:] if name == guilty or not never_guilty(name)]
-    for number, name in enumerate(found[:_FRAMES]):
+    for number, name in enumerate(found[:FRAMES]):
         if number and dispatches(name):
             return
         if not number or name != found[number - 1]:

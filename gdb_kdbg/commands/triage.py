@@ -35,6 +35,9 @@ def triage(session: Session, options: Namespace) -> TriageReport:
     page fault are all a bad access. Those without a guilty function are told apart by their titles. JSON has for each
     group the types, titles and stacks with their counts.
 
+    Of a log without oops text the gravest finding on its events counts, as `kdbg analyze` tells it: its rule is the
+    type, and guilty is the function, or else the program, system call or tag of the copy that stands for it.
+
     The times are UTC: those that the console itself wrote as dates, else when the files were last written. Files that
     are binary, damaged, or cannot be read are counted, and the first of them named; the others are read all the same.
     Ctrl-C shows what was read until then. The processes of a cluster need kdbg, and the logs under the same names.

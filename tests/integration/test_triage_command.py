@@ -180,6 +180,18 @@ def test_inside_gdb_one_process_reads(logs: pathlib.Path, expected: Dict[str, An
 # --- Dask ---
 
 
+def write_events(directory: pathlib.Path) -> str:
+    """Logs of a kernel that tells of faults in events; every eighth tells of none."""
+    fault = (
+        'DBG {"type":"usercopy_fault","pid":%d,"fault_addr":0x10001000,"ip":0xffffffff8011f000,"label":"bulk_qwords",'
+        '"dst":0x10000ffe,"src":0xffffffff8011f040,"remaining":2,"orig_len":4,"ctx":"ioctl:TIOCGPGRP"}\n'
+    )
+    directory.mkdir()
+    for number in range(80):
+        (directory / f"{number}.log").write_text("boot\n" + (fault % number if number % 8 else ""))
+    return str(directory)
+
+
 def test_a_cluster_finds_what_one_process_finds(
     logs: pathlib.Path, expected: Dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
 ) -> None:
@@ -193,6 +205,11 @@ def test_a_cluster_finds_what_one_process_finds(
         state = str(tmp_path / "state")
         assert report(str(logs), "--dask", cluster.scheduler_address, "--resume", state) == expected
         assert report(str(logs), "--resume", state) == expected
+        events = write_events(tmp_path / "events")
+        found = report(events, "--dask", cluster.scheduler_address)
+        assert found == report(events, "--jobs", "1") == report(events, "--jobs", "2")
+    assert [(group["type"], group["guilty"]) for group in found["groups"]] == [("copy-fault", "ioctl:TIOCGPGRP")]
+    assert (found["crashes"], found["quiet"]) == (70, 10)
 
 
 def test_a_cluster_that_is_not_there_is_said_in_a_line(logs: pathlib.Path) -> None:

@@ -26,7 +26,7 @@ from gdb_kdbg.triage_groups import EXEMPLARS, NAMED, Tally, cause_of, grouped
 from gdb_kdbg.triage_logs import logs_of
 from gdb_kdbg.triage_pool import read_in_pool, read_serially
 from gdb_kdbg.triage_report import TriageReport, report_of
-from gdb_kdbg.triage_state import State
+from gdb_kdbg.triage_state import VERSION, State
 from gdb_kdbg.triage_store import listed, objects
 from gdb_kdbg.triage_summary import BINARY, CrashKey, Log, Summary, summary_of
 from gdb_kdbg.triage_work import Part, batches_of
@@ -460,24 +460,27 @@ def test_a_file_that_is_no_state_is_refused_and_left_alone(text: str, tmp_path: 
     "row",
     [
         0, [], [4], [4, 5, "x", "file"], [4, 5, 1.0, "clock"], [4, 5, 1.0, "file", "a", "b"],
-        [4, 5, 1.0, "file", "a", "b", "c", 7], [4, 5, 1.0, "file", "a", "b", "c\x1b", []],
+        [4, 5, 1.0, "file", "a", "b", "c", 7, ""], [4, 5, 1.0, "file", "a", "b", "c\x1b", [], ""],
+        [4, 5, 1.0, "file", "a", "b", "c", []], [4, 5, 1.0, "file", "a", "b", "c", [], "c\x1b"],
         [3, 5, 1.0, "file"], [4, 6, 1.0, "file"],
     ],
 )  # fmt: skip
 def test_a_row_that_is_not_as_written_does_not_count(row: object, tmp_path: pathlib.Path) -> None:
     path = tmp_path / "state"
     log = Log("/x.log", 4, 5)
-    good = [4, 5, 1.0, "file", "a", "b", "c", ["d"]]
-    path.write_text(json.dumps({"kdbg-triage": 1, "logs": {"/x.log": row, "/y.log": good}}))
+    good = [4, 5, 1.0, "file", "a", "b", "c", ["d"], "c of one log"]
+    path.write_text(json.dumps({"kdbg-triage": VERSION, "logs": {"/x.log": row, "/y.log": good}}))
     assert State(str(path)).known(log) is None
     found = State(str(path)).known(log._replace(name="/y.log"))
-    assert found == Summary("/y.log", 4, 1.0, "file", CrashKey("a", "b", "c", ("d",)))
+    assert found == Summary("/y.log", 4, 1.0, "file", CrashKey("a", "b", "c", ("d",)), "", "c of one log")
 
 
 def test_a_state_of_other_rules_is_begun_anew(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "state"
-    path.write_text(json.dumps({"kdbg-triage": 0, "logs": {"/x.log": [4, 5, 1.0, "file"]}}))
-    assert State(str(path)).known(Log("/x.log", 4, 5)) is None
+    log = Log("/x.log", 4, 5)
+    for version, known in ((0, False), (VERSION - 1, False), (VERSION, True), (VERSION + 1, False)):
+        path.write_text(json.dumps({"kdbg-triage": version, "logs": {"/x.log": [4, 5, 1.0, "file"]}}))
+        assert (State(str(path)).known(log) is not None) is known
 
 
 def test_progress_is_told_after_two_seconds_and_not_before(logs: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
