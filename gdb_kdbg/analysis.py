@@ -175,7 +175,7 @@ def _typed(finding: Finding, source: str) -> Finding:
 def log_crash(crash: Crash) -> LogCrash:
     """Return a crash as a row of an analysis."""
     return LogCrash(
-        crash.title, crash.type, crash.guilty, crash.guilty_file, tuple(frame.function for frame in crash.stack),
+        crash.title, crash.type, crash.guilty, crash.guilty_file, next(zip(*crash.stack), ()),
         crash.corrupted, crash.first_line, crash.last_line, crash.headline, crash.task, crash.kernel, crash.access,
         crash.stack, crash.registers, crash.allocated, crash.freed,
     )  # fmt: skip

@@ -254,6 +254,9 @@ def _candidates(block: str) -> Iterator[int]:
     for needle in NEEDLES:
         place = block.find(needle)
         while place >= 0:
-            starts.add(block.rfind("\n", 0, place) + 1)
-            place = block.find(needle, place + len(needle))
+            end = place + len(needle)
+            # `panic+0x12/0x34` is a function of a stack.
+            if block[end : end + 1] != "+":
+                starts.add(block.rfind("\n", 0, place) + 1)
+            place = block.find(needle, end)
     return iter(sorted(starts))

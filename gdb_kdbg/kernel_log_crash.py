@@ -19,6 +19,7 @@ _NUMBERS = (
     (re.compile(r"\s+"), " "),
 )
 _TITLE_LIMIT = 120
+_PLACE = re.compile(r"\{(\w+)\}")
 # Warnings by the file that warns: what these files warn of is the mistake of who called.
 _WARNERS = (
     ("lib/refcount.c", r"refcount_\w+", "WARNING: refcount bug in {f}", "REFCOUNT_WARNING"),
@@ -96,8 +97,8 @@ def _filled(
         "next": lines[head + 1].strip() if head + 1 < len(lines) else "panic",
     }
     values.update((str(number), group) for number, group in enumerate(groups))
-    text = re.sub(r"\{(\w+)\}", lambda key: values.get(key[1], ""), title)
-    return _safe(re.sub(r"\s+", " ", text).strip(), _TITLE_LIMIT)
+    text = _PLACE.sub(lambda key: values.get(key[1], ""), title)
+    return _safe(" ".join(text.split()), _TITLE_LIMIT)
 
 
 def _safe(text: str, limit: int = 240) -> str:

@@ -102,7 +102,8 @@ def access_of(report: Report) -> Optional[Access]:
     """Return the access that failed, as far as the report tells; None if it tells nothing of one."""
     text = [line for line in report.lines[:60] if not line.startswith(" ")]
     for line in text:
-        found = _ACCESS.search(line) if "ead" in line or "rite" in line else None
+        told = ("ead" in line or "rite" in line) and (" of " in line or " at addr " in line)
+        found = _ACCESS.search(line) if told else None
         if found:
             size, address = found[2] or found[6] or found[7], found[3] or found[4] or found[5]
             kind = "write" if "rite" in found[1] else "read"

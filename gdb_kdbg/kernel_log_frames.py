@@ -62,7 +62,7 @@ def plain(name: str) -> str:
     for prefix in ("__pfx_", "__cfi_"):
         if name.startswith(prefix):
             name = name[len(prefix) :]
-    return _CLONE.sub("", name)
+    return _CLONE.sub("", name) if "." in name else name
 
 
 # Nearly all frames are made by this, which takes half the time of the class.

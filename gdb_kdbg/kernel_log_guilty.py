@@ -85,7 +85,7 @@ def never_guilty(name: str) -> bool:
     names, others = _serving()
     if name.lstrip("_") in names or others.fullmatch(name):
         return True
-    return any(part in name for part in PARTS) and _is_word(name)
+    return any(map(name.__contains__, PARTS)) and _is_word(name)
 
 
 @lru_cache(maxsize=4096)

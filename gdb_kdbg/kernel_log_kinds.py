@@ -34,12 +34,13 @@ class Kind(NamedTuple):
 # their letters stand in other lines.
 NEEDLES = (
     "BUG", "WARNING:", "INFO:", "anic", "PANIC:", "nable to handle", "[#", "corru", "UBSAN", "usercopy",
-    "detected", "general protection", "lignment trap", "Internal error", "Unhandled", "unregister_netdevice:", "VFS:",
+    "detected", "general protection", "lignmen", "Internal error", "Unhandled", "unregister_netdevice:", "VFS:",
     "LOCKUP", "stack space to handle", "Kernel mode fault at addr",
-    "Kernel tried to access user memory at addr", "cut here", "Pid:", "Linux version", "Booting",
+    "Kernel tried to access user memory at addr", "--[ cut here ]--", "Pid:", "Linux version", "Booting",
 )  # fmt: skip
 # Heads are at the start of their lines.
 HEAD_LIMIT = 512
+_FREQUENT = ("BUG", "WARNING", "INFO", "detected", "not syncing", "andle")
 _ROWS = (*CHECKERS, *FAULTS, *BROKEN)
 # What looks like a head, and is none: lines about reports, and what user programs print about themselves.
 _HARMLESS = re.compile(
@@ -62,8 +63,14 @@ def _kind(number: int) -> Kind:
 
 # Looking for a word takes a tenth of a pattern's time, and most patterns fail.
 @lru_cache(maxsize=1)
-def _words() -> tuple[tuple[str, int], ...]:
+def _all_words() -> tuple[tuple[str, int], ...]:
     return tuple((word, number) for number, row in enumerate(_ROWS) for word in words_of(row[0]))
+
+
+# Without those that a line cannot have, as it lacks what is in many of them.
+@lru_cache(maxsize=1 << len(_FREQUENT))
+def _words(absent: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
+    return tuple(pair for pair in _all_words() if not any(part in pair[0] for part in absent))
 
 
 def words_of(pattern: str) -> tuple[str, ...]:
@@ -80,7 +87,7 @@ def words_of(pattern: str) -> tuple[str, ...]:
 def kind_of(line: str) -> Optional[Kind]:
     """Return the kind of report that a line begins, None if it begins none."""
     line = line[:HEAD_LIMIT]
-    for word, number in _words():
+    for word, number in _words(tuple([part for part in _FREQUENT if part not in line])):
         if word in line and (kind := _kind(number)).pattern.search(line):
             return None if _HARMLESS.search(line) else kind
     return None

@@ -60,10 +60,8 @@ def main_stack(report: Report) -> Sequence[Frame]:
     return trace
 
 
-def _reliable(stack: Iterable[Frame]) -> Sequence[str]:
-    frames = list(stack)
-    sure = [frame for frame in frames if frame.reliable] or frames
-    return [plain(frame.function) for frame in sure]
+def _reliable(stack: Sequence[Frame]) -> Sequence[str]:
+    return [plain(frame.function) for frame in stack if frame.reliable] or [plain(frame.function) for frame in stack]
 
 
 def _first(names: Iterable[str], stack: Sequence[Frame], harmless: Callable[[str], bool] = never_guilty) -> Verdict:

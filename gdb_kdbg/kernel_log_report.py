@@ -40,8 +40,8 @@ _PATTERNS = (
     ("ip", "pc : ", r"pc : (?!\[)"),
     ("ip", "pc ", r"pc\s+: "),
     ("ip", "epc : ", r"epc : (?!ffff)"),
-    *(("access", word, rf"{word}(?: \([a-z ]+\))? (?:of size|to 0x|at addr) ?")
-      for word in ("Read", "read", "Write", "write", "read-write")),
+    *(("access", word, r"(?:[Rr]ead|[Ww]rite|read-write)(?: \([a-z ]+\))? (?:of size|to 0x|at addr) ?")
+      for word in ("Read", "read", "Write", "write")),
     ("end", "Register r", r"Register r\d+ information"),
 )  # fmt: skip
 _STATE = re.compile(r"\{[\w-]{4,32}\} state was registered at:")
@@ -69,9 +69,11 @@ _STARTS = _starts()
 def _mark(line: str) -> str:
     """Return the kind of section that a line begins; empty if it begins none."""
     text = line.lstrip()
-    for start, kind, pattern in _STARTS.get(text[:_KEY], ()):
-        if text.startswith(start) and (not pattern or re.match(pattern, text)):
-            return kind
+    key = text[:_KEY]
+    if key in _STARTS:
+        for start, kind, pattern in _STARTS[key]:
+            if text.startswith(start) and (not pattern or re.match(pattern, text)):
+                return kind
     if text[:1] == "{" and _STATE.match(text):
         return "usage"
     if " held by " in text and _NUMBERED.match(text):

@@ -6,7 +6,6 @@ A crash dump of the kind that a kernel leaves in memory for the next boot is a l
 
 from __future__ import annotations
 
-import glob
 import itertools
 import os
 from typing import Iterable, Iterator, NamedTuple, Sequence
@@ -53,8 +52,14 @@ def log_names(words: Sequence[str]) -> Iterator[str]:
         elif os.path.lexists(word):
             yield from _below(word) if os.path.isdir(word) else (word,)
         else:
-            found = sorted(glob.iglob(word, recursive=True)) if glob.has_magic(word) else ()
+            found = _matching(word) if any(sign in word for sign in "*?[") else ()
             yield from itertools.chain.from_iterable(_below(n) if os.path.isdir(n) else (n,) for n in found or (word,))
+
+
+def _matching(pattern: str) -> Sequence[str]:
+    import glob  # with all that it imports for a word in a hundred
+
+    return sorted(glob.iglob(pattern, recursive=True))
 
 
 def _below(directory: str) -> Iterator[str]:

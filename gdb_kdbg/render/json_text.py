@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import lru_cache
-from itertools import chain, repeat
+from itertools import repeat
 from json.encoder import encode_basestring_ascii
 from operator import attrgetter
 from typing import Any, Callable, Iterable, Sequence
@@ -31,12 +31,22 @@ def record_texts(record: Any) -> tuple[str, str]:
     told = json.dumps(problems) if problems else "[]"
     if getattr(record, "SPARSE", False):
         return json.dumps({name: value for name, value in plain(record).items() if name != "problems"}), told
-    return _object(record, _layout(type(record), without="problems")), told
+    fields = getattr(type(record), "_fields", ("problems",))
+    return _object(record, _layout(type(record), "problems" if "problems" in fields else "")), told
 
 
 def _object(record: Any, layout: _Layout) -> str:
     template, values, hexadecimal = layout
-    return template % tuple(map(_text, values(record), hexadecimal))
+    return template % tuple(
+        [
+            encode_basestring_ascii(value)
+            if (kind := type(value)) is str
+            else value
+            if kind is int and not is_hexadecimal
+            else _text(value, is_hexadecimal)
+            for value, is_hexadecimal in zip(values(record), hexadecimal)
+        ]
+    )
 
 
 def _text(value: Any, is_hexadecimal: bool) -> str:
@@ -72,29 +82,28 @@ def _texts(values: Sequence[Any], is_hexadecimal: bool) -> Iterable[str]:
     return map(_WRITERS[kind], values)
 
 
-# What stands between two values is the same in all rows, and so are the values of many columns.
+# The values of many columns are the same in all rows, and so a part of the template.
 def _rows(records: Sequence[Any]) -> str:
     fields = fields_of(type(records[0]))
     columns = zip(*records) if isinstance(records[0], tuple) else zip(*map(_layout(type(records[0]))[1], records))
-    pieces: list[Iterable[str]] = []
-    between = "{"
+    parts: list[str] = []
+    others: list[Iterable[Any]] = []
     for field, column in zip(fields, columns):
-        between += f'"{field.name}": '
         if _is_constant(column):
-            between += _text(column[0], field.is_hexadecimal)
+            text = _text(column[0], field.is_hexadecimal).replace("%", "%%")
         else:
-            pieces += [repeat(between), _texts(column, field.is_hexadecimal)]
-            between = ""
-        between += ", "
-    end = between[:-2] + "}"
-    rows = zip(*pieces, repeat(f"{end}, ")) if pieces else repeat((f"{end}, ",), len(records))
-    return "".join(chain.from_iterable(rows))[:-2]
+            text = "%s"
+            is_plain = type(column[0]) is int and not field.is_hexadecimal and _is_one_kind(column)
+            others.append(column if is_plain else _texts(column, field.is_hexadecimal))
+        parts.append(f'"{field.name}": {text}')
+    template = f"{{{', '.join(parts)}}}"
+    return ", ".join(map(template.__mod__, zip(*others)) if others else repeat(template % (), len(records)))
 
 
 def _is_constant(column: Sequence[Any]) -> bool:
     first = column[0]
     kind = type(first)
-    if kind not in _WRITERS or column.count(first) < len(column):
+    if kind not in _WRITERS or first != column[-1] or column.count(first) < len(column):
         return False
     return kind is str or first is None or _is_one_kind(column)  # 1 is True
 
@@ -111,6 +120,10 @@ def _layout(cls: Any, without: str = "") -> _Layout:
 def _layout_of(cls: Any, without: str) -> _Layout:
     fields = [field for field in fields_of(cls) if field.name != without]
     names = [field.name for field in fields]
-    values = attrgetter(*names) if len(names) > 1 else lambda record: [getattr(record, name) for name in names]
+    values: Callable[[Any], Sequence[Any]] = lambda record: [getattr(record, name) for name in names]  # noqa: E731
+    if issubclass(cls, tuple) and not without:
+        values = tuple
+    elif len(names) > 1:
+        values = attrgetter(*names)
     template = "{" + ", ".join(f'"{name}": %s' for name in names) + "}"
     return template, values, tuple(field.is_hexadecimal for field in fields)
