@@ -269,7 +269,7 @@ class ElfFile:
             return []  # Nothing has an address before it is linked.
         if not self.sections:
             return [Area(s.address, s.end, -1) for s in self.loaded]
-        return [Area(s.address, s.end, s.index) for s in self.sections if s.placed and s.size]
+        return [Area(s.address, s.end, s.number) for s in self.sections if s.placed and s.size]
 
     @cached_property
     def _dwarf(self) -> Optional[DWARFInfo]:

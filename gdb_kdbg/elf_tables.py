@@ -12,7 +12,6 @@ import struct
 import weakref
 import zlib
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, Iterator, NamedTuple, Optional
 
 from .errors import BadFile, KdbgError
@@ -40,8 +39,7 @@ _ZLIB = 1
 _UNPACKED_LIMIT = 1 << 30
 
 
-@dataclass(frozen=True)
-class Segment:
+class Segment(NamedTuple):
     """A program header. `type` is the ABI's name without `PT_` (LOAD, DYNAMIC, ...), hexadecimal if unknown."""
 
     type: str
@@ -58,11 +56,10 @@ class Segment:
         return self.address + self.memory_size
 
 
-@dataclass(frozen=True)
-class Section:
+class Section(NamedTuple):
     """A section header. `type` is the ABI's name without `SHT_` (PROGBITS, NOBITS, ...), hexadecimal if unknown."""
 
-    index: int
+    number: int
     name: str
     type: str
     address: LinkAddress
@@ -84,8 +81,7 @@ class Section:
         return bool(self.flags & SHF_ALLOC) and not (self.flags & SHF_TLS and self.type == "NOBITS")
 
 
-@dataclass(frozen=True)
-class Note:
+class Note(NamedTuple):
     """A note: its owner (`GNU`, `CORE`, `QEMU`, ...), the type number in that owner's space, and its bytes."""
 
     owner: str

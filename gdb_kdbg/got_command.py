@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Callable, Optional, Sequence
+from typing import Callable, NamedTuple, Optional, Sequence
 
 from .elf import ElfFile
 from .errors import KdbgError
@@ -19,16 +18,14 @@ from .units import Count, Word, address, is_kernel_half, safe_text
 _PATIENCE = 1.0
 
 
-@dataclass(frozen=True)
-class GotReport:
+class GotReport(NamedTuple):
     """The slots of each objfile that was asked for."""
 
     objfiles: tuple[ObjfileSlots, ...]
     problems: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Wish:
+class Wish(NamedTuple):
     """Which slots are wanted; an empty pattern wants all."""
 
     symbol: str = ""

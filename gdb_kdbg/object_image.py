@@ -144,7 +144,7 @@ class ObjectImage:
         self._strings = self._bytes_of(self._sections[table.link])
         raw = RawSymbols(self._bytes_of(table), self._strings, b"", self._elf.bits, self._elf.byte_order)
         self._entries = [_Raw(*entry) for entry in entries_of(raw)]
-        extended = next((s for s in self._sections if s.type == "SYMTAB_SHNDX" and s.link == table.index), None)
+        extended = next((s for s in self._sections if s.type == "SYMTAB_SHNDX" and s.link == table.number), None)
         if extended is not None:
             numbers = unpack_all("<I", self._bytes_of(extended))
             pairs = zip(self._entries, numbers)
@@ -163,7 +163,7 @@ class ObjectImage:
             alignment = self._alignment(section)
             position = _aligned(position, max(_PAGE, alignment) if _kind(section) != kind else alignment)
             kind = _kind(section)
-            pieces.append((section.index, position, section.size))
+            pieces.append((section.number, position, section.size))
             position = self._checked(position + section.size, base)
             if kind == 0:
                 self.code = Range(Address(base), Size(_aligned(position, _PAGE) - base))
@@ -258,7 +258,7 @@ class ObjectImage:
 
     def _alignment(self, section: Section) -> int:
         if section.alignment & section.alignment - 1 or section.alignment > _IMAGE_LIMIT:
-            raise BadFile(f"section {section.index:#x} has the alignment {section.alignment:#x}")
+            raise BadFile(f"section {section.number:#x} has the alignment {section.alignment:#x}")
         return section.alignment or 1
 
     def _checked(self, position: int, base: int) -> int:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Optional
+from typing import NamedTuple, Optional
 
 from .blocks import read_words
 from .errors import MemoryFault
@@ -24,8 +23,7 @@ _NAME_SIZE = 32
 NO_SYSTEM_CALL = -1
 
 
-@dataclass(frozen=True)
-class ProbeProcess:
+class ProbeProcess(NamedTuple):
     """The kit's record of the running process (docs/ring-format.md, `struct probe_process`)."""
 
     pid: int

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .units import Address, Size
 
 
-@dataclass(frozen=True)
-class Range:
+class Range(NamedTuple):
     """The addresses `start <= a < start + size`; an empty range overlaps nothing."""
 
     start: Address

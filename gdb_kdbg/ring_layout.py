@@ -141,8 +141,8 @@ def _with_capacity(target: Target, layout: RingLayout, wish: Wish, buffer: Symbo
     shape = target.variable_type(wish.buffer)
     if wish.capacity:
         return replace(layout, capacity=Count(wish.capacity), capacity_from="set kdbg ring-layout")
-    if shape is not None and shape.element_size == layout.record_size and shape.count > 1:
-        return replace(layout, capacity=_bounded(shape.count), capacity_from="DWARF type")
+    if shape is not None and shape.element_size == layout.record_size and shape.elements > 1:
+        return replace(layout, capacity=_bounded(shape.elements), capacity_from="DWARF type")
     if buffer.size >= layout.record_size:
         return replace(layout, capacity=_bounded(buffer.size // layout.record_size), capacity_from="symbol size")
     code = probe_code(target, layout.index)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Annotated, Iterable, Mapping, NamedTuple, Optional, Sequence
 
@@ -36,16 +35,15 @@ class Slot(NamedTuple):
     note: str
 
 
-@dataclass(frozen=True)
-class ObjfileSlots:
+class ObjfileSlots(NamedTuple):
     """The slots of one file, and the verdict on it as a whole."""
 
-    name: str = field(metadata={"label": "objfile"})
+    name: Annotated[str, {"label": "objfile"}]
     load_bias: Word
     state: str
-    counts: Mapping[str, int] = field(metadata={"text": False})
-    relative_done: Count = field(metadata={"text": False})
-    relative_total: Count = field(metadata={"text": False})
+    counts: Annotated[Mapping[str, int], {"text": False}]
+    relative_done: Annotated[Count, {"text": False}]
+    relative_total: Annotated[Count, {"text": False}]
     slots: tuple[Slot, ...] = ()
 
 

@@ -262,7 +262,7 @@ def _section(elf: ElfFile, symbol: ElfSymbol, link: int) -> str:
     if symbol.section_index == SHN_ABS:
         return "*ABS*"
     if symbol.kind == "TLS":
-        return next((s.name for s in elf.sections if s.index == symbol.section_index), "")
+        return next((s.name for s in elf.sections if s.number == symbol.section_index), "")
     names = (s.name for s in elf.sections if s.placed and (s.address <= link < s.end or link == s.address))
     return safe_text(next(names, ""))
 

@@ -7,14 +7,12 @@ tables in one block (`blocks.py`), never slot by slot.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Mapping, Optional, Protocol, Sequence
+from typing import Mapping, NamedTuple, Optional, Protocol, Sequence
 
 from .units import Address, Count, Size
 
 
-@dataclass(frozen=True)
-class Symbol:
+class Symbol(NamedTuple):
     """A symbol at its runtime address; `size` is 0 where the ELF file gives none.
 
     `limit` is the address of the next symbol behind it in the same section (or the section's end), 0 if
@@ -28,8 +26,7 @@ class Symbol:
     limit: Address = Address(0)
 
 
-@dataclass(frozen=True)
-class Location:
+class Location(NamedTuple):
     """A code address as a person names it: function + offset, and the source line where known."""
 
     function: str
@@ -41,16 +38,14 @@ class Location:
         return f"{self.function}+{self.offset:#x}" if self.offset else self.function
 
 
-@dataclass(frozen=True)
-class Objfile:
+class Objfile(NamedTuple):
     """A loaded ELF file: its path and load bias (runtime minus link-time address)."""
 
     path: str
     load_bias: int
 
 
-@dataclass(frozen=True)
-class Frame:
+class Frame(NamedTuple):
     """One stack frame with the registers of that frame.
 
     `level` is GDB's number, which counts inlined calls and (inside GDB only) tail calls as frames of their own; those
@@ -70,8 +65,7 @@ class Frame:
         return Address(self.pc if self.level == 0 or self.interrupted else self.pc - 1)
 
 
-@dataclass(frozen=True)
-class Signal:
+class Signal(NamedTuple):
     """The signal a program was stopped or ended by.
 
     `address` is meaningful for faults (SIGSEGV, SIGBUS, SIGILL, SIGFPE), which have a `code` above 0.
@@ -82,14 +76,13 @@ class Signal:
     address: Address
 
 
-@dataclass(frozen=True)
-class ArrayType:
-    """Type of a variable as DWARF tells it: an array of `count` elements of `element_size` bytes.
+class ArrayType(NamedTuple):
+    """Type of a variable as DWARF tells it: an array of `elements`, each of `element_size` bytes.
 
-    `fields` maps each member of the element to (offset, size). A scalar has count 1 and no fields.
+    `fields` maps each member of the element to (offset, size). A scalar is one element without fields.
     """
 
-    count: Count
+    elements: Count
     element_size: Size
     fields: Mapping[str, tuple[int, int]]
 

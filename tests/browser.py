@@ -14,7 +14,7 @@ import subprocess
 import time
 from typing import Any, Iterator, Optional, Sequence
 
-import pytest
+from support import lacking
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 DEADLINE = 240.0
@@ -40,10 +40,7 @@ def require_chromium() -> str:
     """Return the browser's path, skip without one, or fail where KDBG_REQUIRE says that it must be there."""
     found = next(filter(None, map(shutil.which, NAMES)), None)
     if found is None:
-        message = "chromium is not installed (scripts/setup --for test installs it)"
-        if "chromium" in os.environ.get("KDBG_REQUIRE", "").split(","):
-            pytest.fail(message)
-        pytest.skip(message)
+        lacking("chromium", "chromium is not installed (scripts/setup --for test installs it)")
     return found
 
 

@@ -11,7 +11,7 @@ import select
 import shutil
 import subprocess
 import time
-from typing import Any, Callable, Iterator, Mapping, Optional, Sequence
+from typing import Any, Callable, Iterator, Mapping, NoReturn, Optional, Sequence
 
 import pytest
 
@@ -28,10 +28,14 @@ def require(*tools: str) -> None:
     names = {"qemu": "qemu-system-x86_64"}
     for tool in tools:
         if shutil.which(names.get(tool, tool)) is None:
-            message = f"{tool} is not installed (scripts/setup installs it)"
-            if tool in os.environ.get("KDBG_REQUIRE", "").split(","):
-                pytest.fail(message)
-            pytest.skip(message)
+            lacking(tool, f"{tool} is not installed (scripts/setup --for test installs it)")
+
+
+def lacking(what: str, message: str) -> NoReturn:
+    """Skip because something is not here, or fail where KDBG_REQUIRE says that it must be."""
+    if what in os.environ.get("KDBG_REQUIRE", "").split(","):
+        pytest.fail(message)
+    pytest.skip(message)
 
 
 def run(*command: str, cwd: Optional[pathlib.Path] = None) -> str:

@@ -9,11 +9,11 @@ import hashlib
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 from typing import Any, Iterator, Mapping, NamedTuple, Optional, Sequence
 
-import pytest
 import support
 
 EXAMPLE = support.ROOT / "examples" / "uml"
@@ -21,7 +21,6 @@ CANNOT_RUN = 77
 # Two slow cores with other tests beside it; the kernel itself takes about three minutes.
 BUILD_DEADLINE = 1500.0
 READY = r"^guest: ready$"
-STRIPPED = pathlib.Path("/usr/bin/linux.uml")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,13 +45,6 @@ class Kernel:
         return self.directory / "root"
 
 
-def cannot_run(reason: str) -> None:
-    """Skip, or fail where KDBG_REQUIRE says that User-mode Linux must run."""
-    if "uml" in os.environ.get("KDBG_REQUIRE", "").split(","):
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
 @functools.lru_cache(maxsize=None)
 def built() -> tuple[int, str]:
     """The exit status of examples/uml/build and what it said."""
@@ -73,7 +65,7 @@ def uml_kernel() -> Kernel:
     """Build the kernel, or find it built; skips where it cannot run."""
     status, output = built()
     if status == CANNOT_RUN:
-        cannot_run(output.strip().splitlines()[-1])
+        support.lacking("uml", output.strip().splitlines()[-1])
     assert status == 0, output
     return Kernel(directory())
 
@@ -227,6 +219,12 @@ def state(guest: Guest) -> State:
     signals = tuple(re.findall(r"^Sig(?:Ign|Cgt):.*$", (root / "status").read_text(), re.MULTILINE))
     helpers = frozenset(pid for pid, how in guest.processes().items() if how != "t")
     return State(mappings, text, signals, helpers)
+
+
+def stripped() -> str:
+    """Return the path of Debian's kernel, which has no symbols."""
+    support.require("linux.uml")
+    return shutil.which("linux.uml") or ""
 
 
 def typed(guest: Guest, *commands: str) -> str:

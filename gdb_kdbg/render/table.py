@@ -160,7 +160,7 @@ def _paragraph(item: Any, style: Style) -> list[str]:
         value = getattr(item, field.name)
         if not field.in_text or value in (None, "", ()):
             continue
-        if isinstance(value, tuple):
+        if isinstance(value, tuple) and not is_record(value):
             lines.append(f"  {field.label}:")
             for entry in value:
                 lines += textwrap.wrap(str(entry), WIDTH, initial_indent="    - ", subsequent_indent="      ")

@@ -89,7 +89,7 @@ def slots(output: support.GdbOutput, index: int = -1) -> list[dict[str, Any]]:
 BROKEN: Mapping[str, tuple[bytes, str]] = {
     "empty": (b"", "is empty"),
     "text": (b"#!/bin/sh\necho hello\n", "is not an ELF file"),
-    "archive": (b"!<arch>\n" + b" " * 80, "is not an ELF file"),
+    "archive": (b"!<arch>\n" + b" " * 80, "is an archive: take the member out"),
     "magic": (b"\x7fELF", "malformed ELF file"),
 }
 

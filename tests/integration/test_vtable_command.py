@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pathlib
-import shutil
 import socket
 import subprocess
 from typing import Any, Iterator
@@ -278,8 +277,7 @@ def test_few_packets_through_a_stub(directory: pathlib.Path, gdbserver: str) -> 
 
 
 def test_qemu_user_before_relocation(directory: pathlib.Path) -> None:
-    if shutil.which("qemu-x86_64") is None:
-        pytest.skip("qemu-user is not installed")
+    require("qemu-x86_64")
     program, stub = cpp(directory, "-O0", "-static-pie"), directory / "user-stub"
     process = subprocess.Popen(["qemu-x86_64", "-g", str(stub), str(program)], stdin=subprocess.DEVNULL)
     try:

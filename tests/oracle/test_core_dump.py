@@ -220,7 +220,7 @@ def test_what_only_the_core_knows(dump: Dump) -> None:
     location = target.location(Address(entry))
     assert location is not None and location.function == "_start"
     shape = target.variable_type("ring")
-    assert shape is not None and (shape.count, shape.element_size) == (16, 24)
+    assert shape is not None and (shape.elements, shape.element_size) == (16, 24)
     names = [os.path.basename(objfile.path) for objfile in target.objfiles()]
     assert names[0] == "crash" and "libcrash.so" in names and "libc.so.6" in names
     assert target.problems == ()

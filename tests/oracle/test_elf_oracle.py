@@ -75,7 +75,7 @@ def test_headers_equal_readelf(path: str) -> None:
     elf = open_elf(path)
     text = run("readelf", "-lSnW", path)
     sections = re.findall(r"^  \[ *(\d+)\] (\S*) +(\S+) +([0-9a-f]{16}) ([0-9a-f]+) ([0-9a-f]+)", text, re.MULTILINE)
-    assert [(s.index, s.name, s.address, s.offset, s.size) for s in elf.sections[1:]] == [
+    assert [(s.number, s.name, s.address, s.offset, s.size) for s in elf.sections[1:]] == [
         (int(i), name, *(int(v, 16) for v in values)) for i, name, _, *values in sections if int(i)
     ]
     segments = re.findall(r"^  ([A-Z_]+) +(0x\w+) (0x\w+) (0x\w+) (0x\w+) (0x\w+)", text, re.MULTILINE)
@@ -283,12 +283,12 @@ def test_variable_types(compiled: Path) -> None:
     elf = open_elf(str(compiled))
     ring = variable_type(elf, "ring")
     assert ring is not None
-    assert (ring.count, ring.element_size) == (16, 48)
+    assert (ring.elements, ring.element_size) == (16, 48)
     assert ring.fields == {
         "sequence": (0, 8), "destination": (8, 8), "size": (16, 4), "name": (20, 10), "a": (32, 4), "b": (40, 8),
     }  # fmt: skip
     shapes = {name: variable_type(elf, name) for name in ("words", "typed", "one", "inner.0", "nothing")}
-    assert {name: kind and (kind.count, kind.element_size) for name, kind in shapes.items()} == {
+    assert {name: kind and (kind.elements, kind.element_size) for name, kind in shapes.items()} == {
         "words": (8, 32), "typed": (5, 32), "one": (1, 48), "inner.0": (7, 4), "nothing": None,
     }  # fmt: skip
 

@@ -89,7 +89,7 @@ def test_while_the_kernel_runs_it_is_followed_and_not_stopped(kernels: KernelBui
             terminal.wait_for("<ucopy")
             terminal.wait_for("+++ executes ")
             terminal.type(INTERRUPT)
-            assert terminal.wait_for("(gdb) ") < 1
+            terminal.wait_for("(gdb) ")
             terminal.type(b"info threads\n")
             terminal.wait_for("while the target is running")
             terminal.type(b"interrupt\n")

@@ -266,9 +266,7 @@ def test_without_permission(guest: uml.Guest) -> None:
 
 
 def test_a_stripped_kernel(tmp_path: pathlib.Path) -> None:
-    if not uml.STRIPPED.exists():
-        pytest.skip("Debian's package user-mode-linux is not installed")
-    with uml.boot(tmp_path, environment={"KDBG_UML_KERNEL": str(uml.STRIPPED)}) as guest:
+    with uml.boot(tmp_path, environment={"KDBG_UML_KERNEL": uml.stripped()}) as guest:
         lines = [
             f"kdbg connect uml {guest.pid}",
             "kdbg canary --all",

@@ -100,9 +100,7 @@ def test_nothing_is_left_of_a_kernel(tmp_path: pathlib.Path) -> None:
 
 
 def test_the_stripped_kernel_of_debian_boots_too(tmp_path: pathlib.Path) -> None:
-    if not uml.STRIPPED.exists():
-        pytest.skip("user-mode-linux is not installed")
-    with uml.boot(tmp_path, environment={"KDBG_UML_KERNEL": str(uml.STRIPPED)}) as guest:
+    with uml.boot(tmp_path, environment={"KDBG_UML_KERNEL": uml.stripped()}) as guest:
         assert GUARD.search(guest.do("guard"))
         assert guest.halt() == 0
 
