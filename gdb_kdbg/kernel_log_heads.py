@@ -113,6 +113,12 @@ CHECKERS: tuple[tuple[str, ...], ...] = (
         "none",
     ),
     (
+        r"BUG: workqueue leaked ([a-zA-Z, ]{3,40}):",
+        "BUG: workqueue leaked {0} in {f}",
+        "",
+        "last",
+    ),
+    (
         r"unregister_netdevice: waiting for \S+ to become free",
         "unregister_netdevice: waiting for DEV to become free",
         "DoS",

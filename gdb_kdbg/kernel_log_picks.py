@@ -25,6 +25,7 @@ _RELEASED = re.compile(
     r"^\s{0,8}\[<[0-9a-f]{8,16}>\] ([A-Za-z_$.][^\s+]{0,511})\+0x|is trying to release lock .{0,80} at:$"
 )
 _HELD = re.compile(r"\s{0,8}#\d{1,4}: ")
+_LAST = re.compile(r"last function: ([A-Za-z_]\w{0,500})")
 _MAKES = re.compile(r"alloc|^_*(?:skb_(?:clone|copy)|pskb_|sk_clone|sk_prot|build_skb|kmemleak|create_object)")
 
 
@@ -53,10 +54,10 @@ def verdict(kind: Kind, found: re.Match[str], report: Report, warned: bool = Fal
 
 def main_stack(report: Report) -> Sequence[Frame]:
     """Return the stack of the fault: where it was stopped and the first trace, or the first frames of all."""
-    ip = report.stop
+    stops = report.stops
     trace = next(report.traces("trace"), None) or next(report.traces("dump", "head", "access", "task", "end"), ())
-    if ip and not any(frame.function == ip.function and frame.offset == ip.offset for frame in trace):
-        return (ip, *trace)
+    if stops and not any(frame.function == stops[-1].function and frame.offset == stops[-1].offset for frame in trace):
+        return (*stops, *trace)
     return trace
 
 
@@ -80,8 +81,7 @@ def _from_named(report: Report, stack: Sequence[Frame], named: str) -> Verdict:
 
 def _from_fault(report: Report, stack: Sequence[Frame], named: str) -> Verdict:
     """The instruction that faulted comes before the trace, which may begin with the dump."""
-    ip = report.stop
-    return _first([*(_reliable([ip]) if ip else ()), *_reliable(stack)], stack)
+    return _first([*_reliable(report.stops), *_reliable(stack)], stack)
 
 
 def _from_any(report: Report, stack: Sequence[Frame], named: str) -> Verdict:
@@ -127,6 +127,12 @@ def _from_leak(report: Report, stack: Sequence[Frame], named: str) -> Verdict:
 # A leak is the mistake of who asked for an object, not of the functions that only make one.
 def _makes(name: str) -> bool:
     return never_guilty(name) or _MAKES.search(name) is not None
+
+
+def _from_last(report: Report, stack: Sequence[Frame], named: str) -> Verdict:
+    """A worker tells what it ran last: that function left something behind."""
+    last = next((found[1] for line in report.lines[:5] if (found := _LAST.search(line))), "")
+    return Verdict(plain(last), stack) if last else _first(_reliable(stack), stack)
 
 
 def _from_waits(report: Report, stack: Sequence[Frame], named: str) -> Verdict:
@@ -229,6 +235,7 @@ RULES = {
     "lock": _from_lock,
     "order": _from_order,
     "leak": _from_leak,
+    "last": _from_last,
     "waits": _from_waits,
     "hung": _from_hung,
     "stall": _from_stall,

@@ -147,15 +147,17 @@ class Report:
         return found or (Frame("") if re.search(r"\s(?:0x0+)$", text) else None)
 
     @cached_property
-    def stop(self) -> Optional[Frame]:
-        """Where the kernel was, if registers stand before the first trace."""
+    def stops(self) -> Sequence[Frame]:
+        """Where the kernel was, if registers stand before the first trace: the functions inlined there come first."""
+        stops: list[Frame] = []
         for section in self.of("ip", "trace"):
             found = None if section.kind == "trace" else self.stopped(section)
             if found and not found.function and not found.address:
                 found = self.came_from(section)
-            if found or section.kind == "trace":
-                return found
-        return None
+            stops += [found] if found else []
+            if section.kind == "trace" or (found and not found.inline):
+                break
+        return stops
 
     def came_from(self, section: Section) -> Optional[Frame]:
         """Return the caller of a null function pointer, which arm and riscv keep in the link register."""

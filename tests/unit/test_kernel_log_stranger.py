@@ -119,7 +119,28 @@ def test_the_place_of_a_register_ends_where_its_file_begins() -> None:
     assert told(*arm)[2] == "bake_pie"
 
 
+def test_functions_inlined_where_it_faulted_have_lines_of_their_own() -> None:
+    head = "general protection fault, probably for non-canonical address 0xdffffc0000000003: 0000 [#1] SMP KASAN"
+    inlined = ("RIP: 0010:__list_add include/linux/list.h:70 [inline]",
+               "RIP: 0010:list_add include/linux/list.h:86 [inline]")  # fmt: skip
+    place = "RIP: 0010:bake_pie+0xf0/0x1150 drivers/oven.c:47"
+    assert told(head, WHO, *inlined, place, REGISTERS, trace("eat_pie"))[2] == "bake_pie"
+    assert told(head, WHO, inlined[0], "RIP: 0010:_raw_spin_lock+0x1/0x2", REGISTERS, trace("eat_pie"))[2] == "eat_pie"
+    assert told(head, WHO, "RIP: 0010:slice include/pie.h:7 [inline]", place, trace("eat_pie"))[2] == "slice"
+
+
 # --- shapes of other kernels ---
+
+
+def test_what_a_worker_left_behind_is_its_last_function_s() -> None:
+    head = "BUG: workqueue leaked lock or atomic: kworker/1:1/0x00000001/44"
+    stack = trace("process_one_work", "worker_thread", "kthread")
+    assert told(head, "     last function: bake_pie [oven]", WHO, stack) == (
+        "BUG: workqueue leaked lock or atomic in bake_pie",
+        "",
+        "bake_pie",
+    )
+    assert told(head, WHO, stack)[2] == "process_one_work"
 
 
 def test_a_warning_may_come_before_its_message() -> None:
