@@ -12,8 +12,8 @@ import statistics
 import sys
 from typing import Callable, Sequence
 
+from .events import event_log_file, processor_time
 from .figures import Figure, median_ratio
-from .logs import event_log_file, processor_time
 from .machine import ROOT
 
 _PLAIN_SIZE, _SPEED, _MEMORY = 60_000_000, 10, 100

@@ -71,7 +71,7 @@ _frame: Callable[[tuple[object, ...]], Frame] = partial(tuple.__new__, Frame)
 
 def frames(lines: Sequence[str], name_of: Optional[NameOf] = None) -> Sequence[Frame]:
     """Return the frames in the lines of one trace, the unreliable ones too; other lines are passed over."""
-    text = "\n".join(("", *lines))
+    text = "\n" + "\n".join(lines)
     common = None if "[inline]" in text or ") from " in text else _common(text)
     return list(_each(lines, name_of)) if common is None else common
 

@@ -74,6 +74,8 @@ def _mark(line: str) -> str:
         for start, kind, pattern in _STARTS[key]:
             if text.startswith(start) and (not pattern or re.match(pattern, text)):
                 return kind
+    elif text[3:5] == ": ":  # registers
+        return ""
     if text[:1] == "{" and _STATE.match(text):
         return "usage"
     if " held by " in text and _NUMBERED.match(text):

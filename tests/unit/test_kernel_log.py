@@ -215,3 +215,9 @@ def test_long_lines_take_no_long_time(filler: str) -> None:
     start = time.process_time()
     list(crashes_in(lines))
     assert time.process_time() - start < 2
+
+
+def test_a_function_called_as_a_head_begins_is_no_head() -> None:
+    lines = ["Linux says hello", " panic+0x10/0x200", " usercopy_abort+0x1/0x20", " some_BUG+0x1/0x20"]
+    assert list(crashes_in(lines)) == []
+    assert [crash.type for crash in crashes_in([*lines, "Kernel panic - not syncing: the oven is out"])] == ["DoS"]

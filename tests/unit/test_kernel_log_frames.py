@@ -64,6 +64,37 @@ def test_other_lines_are_no_frames(line: str) -> None:
     assert frame(line) is None
 
 
+@pytest.mark.parametrize(
+    "between",
+    [
+        "",
+        " <IRQ>",
+        " </IRQ>",
+        "Code: 0f 0b <0f> 0b 5d c3",
+        "a line at 0x12345678",
+        " 0xffffffff81000010",
+        " [<ffffffff81000010>]",
+        " bake_pie+0x1/0x2 (T)",
+        " bake_pie+0x1/0x2 fs/oven.c:12",
+        " eat_pie fs/oven.c:12 [inline]",
+        "[<80100010>] (eat_pie) from [<80200020>] (bake_pie+0x1/0x2)",
+        " <NMI>  [<ffffffff81000010>] bake_pie+0x1/0x2",
+    ],
+)
+def test_frames_of_a_trace_are_those_of_its_lines(between: str) -> None:
+    lines = [
+        "Call Trace:",
+        " knead+0x1/0x20",
+        between,
+        " ? [<ffffffff81000010>] roll+0x2/0x20",
+        " serve+0x3/0x20 [oven]",
+    ]
+    alone = [found for line in lines if (found := frame(line))]
+    together = frames(lines)
+    assert [found._replace(context="") for found in together] == [found._replace(context="") for found in alone]
+    assert {found.context for found in together[1:]} <= {"irq", "nmi", ""}
+
+
 def test_frames_in_interrupts_are_marked() -> None:
     lines = [" <IRQ>", " tick+0x1/0x2", " </IRQ>", " <TASK>", " bake_pie+0x1/0x2", " </TASK>"]
     assert [(found.function, found.context) for found in frames(lines)] == [("tick", "irq"), ("bake_pie", "")]
