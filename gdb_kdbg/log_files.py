@@ -94,8 +94,9 @@ def _is_binary(start: bytes) -> bool:
     size = len(start)
     strange = size - len(start.translate(None, _STRANGE))
     undecodable = 0 if start.isascii() else start.decode("utf-8", "replace").count("\ufffd")
-    shares = ((strange, _STRANGE_SHARE), (undecodable, _UNDECODABLE_SHARE), (start.count(0), _ZERO_SHARE))
-    return any(count > share * size for count, share in shares)
+    if strange > _STRANGE_SHARE * size or start.count(0) > _ZERO_SHARE * size:
+        return True
+    return undecodable > _UNDECODABLE_SHARE * size
 
 
 # A length beyond the file is that of a dump that was cut; behind the text another dump may follow.
