@@ -1,7 +1,8 @@
 """Classes of functions that only serve others, or report what they did; and those that run whatever they are given.
 
 A name matches with any number of underscores before it. A word that ends in `*` means all names that begin so, one in
-`+` all longer ones. Words are looked up in sets; patterns take ten times as long, and far longer to compile.
+`+` all longer ones, and braces have alternatives: `{,un}lock*`. Words are looked up in sets; patterns take ten times as
+long, and far longer to compile.
 """
 
 from __future__ import annotations
@@ -13,278 +14,207 @@ SERVING = {
         fail_dump fault_create*
     """,
     "dump": """
-        dump_stack* stack_chk_fail* show_stack* show_regs* show_trace* dump_backtrace unwind_+ stack_trace_+
-        save_stack* arch_stack_walk walk_stackframe panic vpanic nmi_panic panic_bad_stack check_panic_on_warn warn
-        warn_+ add_taint asswarn fixup_bug handle_bug die* oops_+ print_+ printk* vprintk* describe_+ end_report
-        start_report bad_page bad_stack debug_print_object rcu_lockdep_+ get_taint rust_begin_unwind
-        hex_dump_to_buffer sched_show_task dump_cpu_task might_sleep* might_resched* might_fault* cant_sleep
-        spin_bug rwlock_bug spin_dump schedule_bug check_preemption_disabled this_cpu_preempt_check
-        debug_smp_processor_id debug_check_no_+ debug_object_+ debug_objects_+ lookup_object_or_alloc vwarn
-        report_bug* report_usercopy* report_cfi* report_enabled report_suppressed report_matches report_filterlist*
+        dump_stack* stack_chk_fail* show_{stack,regs,trace}* dump_backtrace unwind_+ stack_trace_+ save_stack*
+        arch_stack_walk walk_stackframe panic vpanic nmi_panic panic_bad_stack check_panic_on_warn warn{,_+}
+        add_taint asswarn fixup_bug handle_bug die* oops_+ print_+ {,v}printk* describe_+ end_report start_report
+        report_{bug,usercopy,cfi,enabled,suppressed,matches,filterlist}* bad_page bad_stack debug_print_object
+        rcu_lockdep_+ get_taint rust_begin_unwind hex_dump_to_buffer sched_show_task dump_cpu_task
+        might_{sleep,resched,fault}* cant_sleep spin_bug rwlock_bug spin_dump schedule_bug check_preemption_disabled
+        this_cpu_preempt_check debug_smp_processor_id debug_check_no_+ debug_object_+ debug_objects_+
+        lookup_object_or_alloc vwarn
     """,
     "traps": """
-        asm_+ exc_+ do_trap* do_error_trap* do_invalid_op* do_general_protection* do_int3* do_divide_error*
-        do_double_fault* invalid_op general_protection divide_error double_fault int3 trap_+ error_entry
-        error_return error_code error_exit no_context page_fault* async_page_fault* do_page_fault*
-        do_async_page_fault* do_bad_page_fault* do_user_addr* do_kern_addr* do_kernel* do_sea* do_el1*
-        do_undefinstr* kernelmode_fixup_or_oops el0* el1* do_mem_abort do_translation_fault do_tag_+
-        do_alignment_fault do_debug_exception brk_handler bug_handler call_break_hook do_el0* handle_bad_stack
-        do_DataAbort arm64_notify_die handle_exception bug_brk_handler program_check* handle_page_fault
-        apic_timer_interrupt sysvec_+ common_interrupt segv* sig_handler* relay_signal fatal_sigsegv do_notify_+
-        new_vmalloc_restore* spurious_+ fault_in_kernel*
+        asm_+ exc_+ do_{trap,error_trap,invalid_op,general_protection,int3,divide_error,double_fault}* invalid_op
+        general_protection divide_error double_fault int3 trap_+ error_{entry,return,code,exit} no_context
+        {,async_,do_,do_async_,do_bad_}page_fault* do_{user_addr,kern_addr,kernel,sea,el1,undefinstr}*
+        kernelmode_fixup_or_oops el{0,1}* do_{mem_abort,translation_fault,tag_+,alignment_fault} do_debug_exception
+        brk_handler bug_handler call_break_hook do_el{0,1}* handle_bad_stack do_DataAbort arm64_notify_die
+        handle_exception bug_brk_handler program_check* handle_page_fault apic_timer_interrupt sysvec_+
+        common_interrupt segv* sig_handler* relay_signal fatal_sigsegv do_notify_+ new_vmalloc_restore* spurious_+
+        fault_in_kernel*
     """,
     "memory": """
-        memcpy* memset* memmove* memcmp* memchr* memscan* memzero* memdup* arch_memcpy* arch_memset* arch_memmove*
-        arch_memcmp* arch_memchr* arch_memscan* arch_memzero* arch_memdup* bcmp strcpy* strcat* strlen* strnlen*
-        strcmp* strncmp* strcasecmp* strncasecmp* strchr* strnchr* strstr* strnstr* strpbrk* strspn* strcspn*
-        strsep* strscpy* strlcpy* strdup* strim* strncat* strncpy* strncat* strnlen* strnnlen* strncmp* strnncmp*
-        strncasecmp* strnncasecmp* strnchr* strnnchr* strnstr* strnnstr* strnpbrk* strnspn* strncspn* strnsep*
-        strnscpy* strnlcpy* strndup* strnim* strnncat* strlcpy* strlcat* strllen* strlnlen* strlcmp* strlncmp*
-        strlcasecmp* strlncasecmp* strlchr* strlnchr* strlstr* strlnstr* strlpbrk* strlspn* strlcspn* strlsep*
-        strlscpy* strllcpy* strldup* strlim* strlncat* strscpy* strscat* strslen* strsnlen* strscmp* strsncmp*
-        strscasecmp* strsncasecmp* strschr* strsnchr* strsstr* strsnstr* strspbrk* strsspn* strscspn* strssep*
-        strsscpy* strslcpy* strsdup* strsim* strsncat* strrcpy* strrcat* strrlen* strrnlen* strrcmp* strrncmp*
-        strrcasecmp* strrncasecmp* strrchr* strrnchr* strrstr* strrnstr* strrpbrk* strrspn* strrcspn* strrsep*
-        strrscpy* strrlcpy* strrdup* strrim* strrncat* sized_str* kmemdup* kstrdup* kstrndup* vmemdup* fortify_*
-        copy_user_+ copy_in* copy_out* copy_mc* copyin copyout* copy_to_user* copy_to_kernel* copy_to_iter*
-        copy_to_sockptr* copy_to_bpfptr* copy_from_user* copy_from_kernel* copy_from_iter* copy_from_sockptr*
-        copy_from_bpfptr* raw_copy_to_user* raw_copy_to_kernel* raw_copy_to_iter* raw_copy_to_sockptr*
-        raw_copy_to_bpfptr* raw_copy_from_user* raw_copy_from_kernel* raw_copy_from_iter* raw_copy_from_sockptr*
-        raw_copy_from_bpfptr* raw_copy_in_user* raw_copy_in_kernel* raw_copy_in_iter* raw_copy_in_sockptr*
-        raw_copy_in_bpfptr* inline_copy_to_user* inline_copy_to_kernel* inline_copy_to_iter* inline_copy_to_sockptr*
-        inline_copy_to_bpfptr* inline_copy_from_user* inline_copy_from_kernel* inline_copy_from_iter*
-        inline_copy_from_sockptr* inline_copy_from_bpfptr* inline_copy_in_user* inline_copy_in_kernel*
-        inline_copy_in_iter* inline_copy_in_sockptr* inline_copy_in_bpfptr* copy_folio_to_iter*
-        copy_folio_from_iter* copy_struct_from_user iov_iter_+ iterate_and_advance* crc_+ check_zeroed_user
-        unsafe_get_user* unsafe_put_user* safe_get_user* safe_put_user* probe_kernel_+ check_object_size
-        check_heap_object usercopy_+ check_copy_size hweight+ put_unaligned* get_unaligned* simple_copy_to_iter
-        checksum csum_partial* csum_and* csum_tcpudp* csum_ipv6* csum_block* csum_fold* csum_add* csum_sub*
-        csum_replace* csum_shift* iterate_ubuf* iterate_kvec* iterate_bvec* iterate_xarray* iterate_folioq*
-        iterate_discard*
+        iterate_{and_advance,ubuf,kvec,bvec,xarray,folioq,discard}* {,arch_}mem{cpy,set,move,cmp,chr,scan,zero,dup}*
+        bcmp str{,n,l,s,r}{cpy,cat,len,cmp,casecmp,chr,str,pbrk,spn,cspn,sep,dup,im}* sized_str* kmemdup*
+        kstr{,n}dup* {,v}memdup* fortify_* copy_user_+ copy_{in,out,mc}* copyin copyout*
+        {,raw_,arch_,inline_}copy_{to,from,in}_{user,kernel,iter,sockptr,bpfptr}* copy_{page,folio}_{to,from}_iter*
+        copy_struct_from_user iov_iter_+ csum_{partial,and,tcpudp,ipv6,block,fold,add,sub,replace,shift}* crc_+
+        {get,put,clear}_user{,_*} check_zeroed_user {unsafe,safe}_{get,put}_user* probe_kernel_+ check_object_size
+        check_heap_object usercopy_+ check_copy_size hweight+ bitmap_+ put_unaligned* get_unaligned*
+        simple_copy_to_iter checksum
     """,
     "text": """
-        printf* nprintf* cprintf* cnprintf* sprintf* snprintf* scprintf* scnprintf* vprintf* vnprintf* vcprintf*
-        vcnprintf* vsprintf* vsnprintf* vscprintf* vscnprintf* vasprintf* kasprintf* kvasprintf* format_decode
-        number pointer string string_nocheck bprintf sscanf vsscanf kstrto+ simple_strto+ va_format seq_printf
-        seq_puts seq_putc seq_write seq_vprintf jhash* siphash* hsiphash* xxh+ full_name_hash hash_name dev_set_name
-        dev_printk* dev_err* dev_warn* dev_info* dev_vprintk* netdev_printk* netdev_err* netdev_warn* netdev_info*
-        netdev_vprintk* pr_printk* pr_err* pr_warn* pr_info* pr_vprintk*
+        {,v}{,s}{,c}{,n}printf* {v,k,kv}asprintf* format_decode number pointer string{,_nocheck} bprintf {,v}sscanf
+        kstrto+ simple_strto+ va_format seq_{printf,write,vprintf} jhash* siphash* hsiphash* xxh+
+        full_name_hash hash_name dev_set_name {dev,netdev,pr}_{printk,err,warn,info,vprintk}*
     """,
     "devices": """
-        readb readb_relaxed readw readw_relaxed readl readl_relaxed readq readq_relaxed writeb writeb_relaxed writew
-        writew_relaxed writel writel_relaxed writeq writeq_relaxed raw_readb raw_readb_relaxed raw_readw
-        raw_readw_relaxed raw_readl raw_readl_relaxed raw_readq raw_readq_relaxed raw_writeb raw_writeb_relaxed
-        raw_writew raw_writew_relaxed raw_writel raw_writel_relaxed raw_writeq raw_writeq_relaxed inb inb_p inw
-        inw_p inl inl_p insb insb_p insw insw_p insl insl_p outb outb_p outw outw_p outl outl_p outsb outsb_p outsw
-        outsw_p outsl outsl_p logic_inb logic_inw logic_inl logic_insb logic_insw logic_insl logic_outb logic_outw
-        logic_outl logic_outsb logic_outsw logic_outsl check_unmap check_sync debug_dma_+ swiotlb_+ proc_create*
-        proc_mkdir* proc_register* proc_net_create* proc_remove* proc_symlink* debugfs_create* debugfs_mkdir*
-        debugfs_register* debugfs_net_create* debugfs_remove* debugfs_symlink* remove_proc_+ internal_create_group*
-        static_key_+ jump_label_+ arch_jump_label* phys_addr* virt_addr_valid virt_to_+ page_to_+ clear_page*
-        copy_page zero_user* ioremap* iounmap text_poke*
+        {,raw_}{read,write}{b,w,l,q}{,_relaxed} {in,out}{,s}{b,w,l}{,_p} logic_{in,out}{,s}{b,w,l} check_unmap
+        check_sync debug_dma_+ swiotlb_+ {proc,sysfs,debugfs}_{create,mkdir,register,net_create,remove,symlink}*
+        remove_proc_+ internal_create_group* static_key_+ jump_label_+ arch_jump_label* phys_addr* virt_addr_valid
+        virt_to_+ page_to_+ clear_page* copy_page{,_+} zero_user* ioremap* iounmap text_poke*
     """,
     "counters": """
-        atomic_+ atomic64_+ raw_atomic_+ raw_atomic64_+ arch_atomic_+ arch_atomic64_+ refcount_+ kref_+
-        percpu_counter* cmpxchg* xchg* instrument_+ read_once* write_once* kobject_+ add_uevent_var kobj_kset_+
-        get_device put_device klist_+ percpu_ref_get* percpu_ref_put* percpu_ref_tryget*
+        {,raw_,arch_}atomic{,64}_+ refcount_+ kref_+ percpu_ref_{get,put,tryget}* percpu_counter* cmpxchg* xchg*
+        instrument_+ read_once* write_once* kobject_+ add_uevent_var kobj_kset_+ {get,put}_device klist_+
     """,
     "containers": """
-        sock_hold sock_put rb_insert* rb_erase* rb_next* rb_prev* rb_first* rb_last* rb_link* rb_augment* xa_+ xas_+
-        radix_tree_+ idr_+ ida_+ mas_+ mtree_+ rhashtable_+ rht_+ kfifo_+ lookup_rht* hlist* nhlist* interval_tree_+
+        sock_{hold,put} {,l,p}list_{add,del,empty,move,replace,splice,cut,for_each,unhashed}*
+        rb_{insert,erase,next,prev,first,last,link,augment}* xa{,s}_+ radix_tree_+ idr_+ ida_+ mas_+ mtree_+
+        rhashtable_+ rht_+ kfifo_+ lookup_rht* {,n}hlist* interval_tree_+
     """,
     "locks": """
-        raw_spin_+ do_raw_spin_+ mutex_+ ww_mutex_+ debug_mutex_+ rt_mutex* rtlock* down down_read* down_write*
-        down_trylock* down_interruptible* down_killable* down_timeout* up up_read* up_write* rwsem_+ rwbase_+
-        percpu_down_+ percpu_up_+ percpu_rwsem* semaphore* osq_+ lock_acquire* lock_release* lock_contended*
-        lock_is_held* lock_set_class* lock_downgrade* lock_repin_lock* lock_pin_lock* lock_unpin_lock* lock_torture*
-        validate_chain* check_flush_dependency try_to_grab_pending enable_work* enable_delayed_work* disable_work*
-        disable_delayed_work* check_prev* check_noncircular* check_deadlock* check_irq_usage* check_flags*
-        check_wait_context* check_usage* check_path* mark_lock* mark_usage* mark_held* register_lock_class
-        add_lock_to* static_obj is_dynamic_key zap_class free_zapped* look_up_lock_class assign_lock_key hlock_class
-        lockdep_+ lock_sock* release_sock lock_timer_base debug_lockdep_+ debug_spin* seqcount* cleanup_srcu_struct*
-        init_srcu_struct* default_wake_function autoremove_wake* rcu_read_* rcu_note* rcu_dereference* rcu_dynticks*
-        rcu_is_* rcu_lock_* rcu_preempt* srcu_read_+ local_bh_* flush_work* flush_delayed_work* start_flush_work
-        touch_wq_lockdep_map bh_lock* class_mutex* class_spinlock* class_raw_spin* class_rwsem* bit_spin_+
-        netlink_lock_table irqentry_+ console_trylock* mcs_spin*
+        {,do_}{,raw_}{spin,read,write,seq,tas,bit_spin,rt_spin,rt_read,rt_write}{,_}{,is_}{,try,un}lock*
+        {,do_}raw_spin_+ {,ww_,debug_}mutex_+ rt_mutex* rtlock*
+        down{,_read*,_write*,_trylock*,_interruptible*,_killable*,_timeout*} up{,_read*,_write*} rwsem_+ rwbase_+
+        percpu_{down,up}_+ percpu_rwsem* semaphore* osq_+ mcs_spin*
+        lock_{acquire,release,contended,is_held,set_class,downgrade,repin_lock,pin_lock,unpin_lock,torture}*
+        validate_chain* check_flush_dependency try_to_grab_pending {enable,disable}_{,delayed_}work*
+        check_{prev,noncircular,deadlock,irq_usage,flags,wait_context,usage,path}* mark_{lock,usage,held}*
+        register_lock_class add_lock_to* static_obj is_dynamic_key zap_class free_zapped* look_up_lock_class
+        assign_lock_key hlock_class lockdep_+ lock_sock* release_sock lock_timer_base debug_lockdep_+ debug_spin*
+        seqcount* {cleanup,init}_srcu_struct* wake_up* default_wake_function autoremove_wake*
+        rcu_{read_,note,dereference,dynticks,is_,lock_,preempt}* srcu_read_+ local_bh_* flush_{,delayed_}work*
+        start_flush_work touch_wq_lockdep_map bh_lock* class_{mutex,spinlock,raw_spin,rwsem}* guard_+ bit_spin_+
+        netlink_lock_table irqentry_+ console_trylock*
     """,
     "allocators": """
-        krealloc* kvrealloc* kv_realloc* kmem_cache_alloc* kmem_cache_free* kmem_cache_zalloc* kmemcache*
-        slab_alloc* slab_free* slab_post* slab_pre* slab_pad* slab_err* slab_bug* slab_out* slab_want* alloc_slab*
-        allocate_slab new_slab* cache_alloc* cache_grow* cache_free* do_kmalloc* do_slab_free free_to_partial_list
-        object_err free_debug* alloc_debug* kfree kfree_const kfree_sensitive kfree_bulk kfree_call_rcu kfree_rcu*
-        kvfree kvfree_const kvfree_sensitive kvfree_bulk kvfree_call_rcu kvfree_rcu* kzfree vmap* vunmap*
-        remove_vm_area free_vmap* vm_map* vm_unmap* vfree* vmalloc* vzalloc* kvmalloc* kmalloc* alloc_page
-        alloc_page_+ alloc_pages alloc_pages_+ alloc_frozen_pages* folio_alloc* get_free_page* get_zeroed_page*
-        free_page free_page_+ free_pages free_pages_+ free_unref* free_pcppages* prep_new_page post_alloc_hook
-        page_frag_+ rmqueue* mempool_+ devm_k+ devres_alloc* pcpu_alloc* alloc_percpu* free_percpu set_page_owner
-        reset_page_owner obj_cgroup* ptlock_alloc kmem_alloc* free_frozen* cache_from_obj free_large_kmalloc
-        zone_watermark* try_charge* page_pool_alloc* page_pool_dev_alloc*
+        krealloc* kv{,_}realloc* kmem_cache_{alloc,free,zalloc}* kmemcache*
+        slab_{alloc,free,post,pre,pad,err,bug,out,want}* alloc_slab* allocate_slab new_slab* cache_alloc*
+        cache_grow* cache_free* do_kmalloc* do_slab_free free_to_partial_list object_err free_debug* alloc_debug*
+        k{,v}free{,_const,_sensitive,_bulk,_call_rcu,_rcu*} kzfree v{,un}map* remove_vm_area free_vmap* vm_{,un}map*
+        vfree* v{m,z}alloc* kvmalloc* kmalloc* alloc_page{,s}{,_+} alloc_frozen_pages* folio_alloc* get_free_page*
+        get_zeroed_page* free_page{,s}{,_+} free_unref* free_pcppages* prep_new_page post_alloc_hook page_frag_+
+        rmqueue* mempool_+ devm_k+ devres_alloc* pcpu_alloc* alloc_percpu* free_percpu page_pool_{,dev_}alloc*
+        set_page_owner reset_page_owner obj_cgroup* ptlock_alloc kmem_alloc* free_frozen* cache_from_obj
+        free_large_kmalloc zone_watermark* try_charge*
     """,
     "pages": """
-        compound_head get_page* put_page* folio_get* folio_put* folio_lock* folio_unlock* folio_trylock* folio_ref*
-        folio_try_get* page_ref* page_folio* page_zone* kmap* kunmap* lock_page* unlock_page* lock_buffer
-        unlock_buffer mark_buffer_dirty* page_copy_sane
+        compound_head {get,put}_page* folio_{get,put,lock,unlock,trylock,ref,try_get}* page_{ref,folio,zone,to_nid}*
+        kmap* kunmap* {,un}lock_page* lock_buffer unlock_buffer mark_buffer_dirty* page_copy_sane
     """,
     "registration": """
-        device_add* device_del* device_create* device_register* device_unregister* device_destroy* device_remove*
-        device_attach* device_release* device_initial* register_netdevice register_netdevice_many*
-        register_netdevice_queue unregister_netdevice unregister_netdevice_many* unregister_netdevice_queue
-        tty_register_device* tty_unregister_device* hwrng_register hwrng_unregister rollback_registered* bus_add*
-        bus_remove* bus_probe* driver_probe* driver_register* usb_kill_urb usb_submit_urb usb_unlink_urb
-        usb_poison_urb usb_free_urb usb_alloc_urb usb_control_msg* usb_bulk_msg* usb_interrupt_msg*
-        usb_start_wait_urb usb_hcd_+ kthread_stop kthread_park kthread_unpark kfree_skb* sk_skb_reason_drop crypto_+
-        drbg_+ jent_+ aes_+ shash_+ skcipher* skb_put* skb_push* skb_pull* skb_reserve* skb_queue* skb_dequeue*
-        skb_unlink* skb_over* skb_under* skb_panic* skb_expand_head* skb_trim* pskb_+ skb_copy* skb_clone*
-        skb_share* skb_ensure* skb_cow* flush_tlb* on_each_cpu* smp_call_function* generic_exec_single complete
-        complete_all wait_for_completion* destroy_workqueue con_flush* irq_work* irq_exit* irq_enter* local_irq_+
-        arch_local_+ native_safe_halt* native_irq* native_restore* native_save* arch_safe_halt* arch_irq*
-        arch_restore* arch_save* get_device_parent sysfs_add* sysfs_create* sysfs_do* sysfs_warn* sysfs_remove*
-        sysfs_symlink* register_netdev
-        unregister_netdev
+        get_device_parent device_{add,del,create,register,unregister,destroy,remove,attach,release,initial}*
+        sysfs_{add,create,do,warn}* {,un}register_netdev{,ice,ice_many*,ice_queue} tty_{,un}register_device*
+        hwrng_{,un}register rollback_registered* bus_{add,remove,probe}* driver_{probe,register}*
+        usb_{kill,submit,unlink,poison,free,alloc}_urb usb_{control,bulk,interrupt}_msg* usb_start_wait_urb
+        usb_hcd_+ kthread_{stop,park,unpark} kfree_skb* sk_skb_reason_drop crypto_+ drbg_+ jent_+ aes_+ rng_+
+        shash_+ skcipher* skb_{put,push,pull,reserve,queue,dequeue,unlink,over,under,panic,expand_head,trim}* pskb_+
+        skb_{copy,clone,share,ensure,cow}* flush_tlb* on_each_cpu* smp_call_function* generic_exec_single
+        complete{,_all} wait_for_completion* destroy_workqueue con_flush* irq_{work,exit,enter}* local_irq_+
+        arch_local_+ {native,arch}_{safe_halt,irq,restore,save}*
     """,
     "accounts": """
-        timerqueue_+ traceiter_+ owner_on_cpu ref_tracker_alloc ref_tracker_free get_order ilog2* order_base_2
+        timerqueue_+ trace_+ traceiter_+ bpf_trace_+ owner_on_cpu ref_tracker_{alloc,free} get_order ilog2*
+        order_base_2
     """,
     "timers": """
-        del_timer* add_timer* mod_timer* init_timer* delete_timer* try_to_del_timer* try_to_add_timer*
-        try_to_mod_timer* try_to_init_timer* try_to_delete_timer* timer_delete* timer_shutdown* timer_init*
-        timer_fixup* hrtimer_start* hrtimer_cancel* hrtimer_try* hrtimer_active* hrtimer_forward* hrtimer_init*
-        hrtimer_get* sk_stop_timer* sk_reset_timer* queue_work* queue_delayed_work* insert_work mod_delayed_work*
-        read_tsc kvm_clock* update_process_times perf_trace_+ preempt_count_+ preempt_schedule* ftrace_caller
-        ftrace_call ftrace_regs* ftrace_ops_* ftrace_graph_caller ftrace_graph_call ftrace_stub ftrace_trampoline*
-        trace_event_raw* trace_event_buffer*
+        {,try_to_}{del,add,mod,init,delete}_timer* timer_{delete,shutdown,init,fixup}*
+        hrtimer_{start,cancel,try,active,forward,init,get}* sk_{stop,reset}_timer* queue_{,delayed_}work*
+        insert_work mod_delayed_work* read_tsc kvm_clock* update_process_times perf_trace_+
+        trace_event_{raw,buffer}* ftrace_{caller,call,regs*,ops_*,graph_caller,graph_call,stub,trampoline*}
+        preempt_count_+
     """,
     "schedule": """
-        schedule schedule_preempt_+ schedule_timeout* schedule_debug schedule_hrtimeout* schedule_idle io_schedule*
-        context_switch switch_to* preempt_schedule* cond_resched* io_cond_+
+        schedule{,_preempt_+,_timeout*,_debug,_hrtimeout*,_idle} io_schedule* context_switch switch_to*
+        preempt_schedule* cond_resched* io_cond_+
     """,
     "entries": """
-        new_thread_handler start_kernel_proc fork_handler do_syscall_+ do_fast_syscall_+ ret_from_+ ret_fast_syscall
-        tracesys* sysenter* system_call* x64_sys_call ia32_sys_call invoke_syscall* syscall_handler stext text null
-        kernel_text* retint_+
+        new_thread_handler start_kernel_proc fork_handler entry_{syscall,ret,from,interrupt}* do_syscall_+
+        do_fast_syscall_+ ret_from_+ ret_fast_syscall tracesys* sysenter* system_call* x64_sys_call ia32_sys_call
+        invoke_syscall* syscall_handler stext text null kernel_text* retint_+
     """,
     "arithmetic": """
-        timespec* set_normalized_timespec* ns_to_+ jiffies_+ nsecs_to_+ msecs_to_+ usecs_to_+ ktime_+ timeval_+
-        itimerspec* mul_u64* int_sqrt* gcd reciprocal_+ roundup_pow* rounddown_pow* sort sort_r bsearch list_sort
-        LZ4_+ lz4_+ lzo1x_+ zlib_+ ZSTD_+ zstd_+ xz_+ lzma_+ FSE_+ HUF_+ inflate* deflate* longest_match*
+        {,set_normalized_}timespec* ns_to_+ jiffies_+ {n,m,u}secs_to_+ ktime_+ timeval_+ itimerspec* mul_u64*
+        int_sqrt* gcd reciprocal_+ round{up,down}_pow* sort{,_r} bsearch list_sort
+        {LZ4,lz4,lzo1x,zlib,ZSTD,zstd,xz,lzma,FSE,HUF}_+ inflate* deflate* longest_match*
     """,
     "messages": """
-        sg_init* sg_set* sg_next* sg_assign* sg_miter* sg_copy* sg_pcopy* sg_virt* sg_page* nla_put* nla_reserve*
-        nla_append* nlmsg_put*
+        sg_{init,set,next,assign,miter,copy,pcopy,virt,page}* nla_{put,reserve,append}* nlmsg_put*
     """,
     "owners": """
-        drop_nlink inc_nlink clear_nlink set_nlink usb_get_dev usb_get_intf usb_put_dev usb_put_intf dev_hold
-        dev_put netdev_hold netdev_put in_dev_hold in_dev_put in6_dev_hold in6_dev_put module_put try_module_get
-        device_find* device_match* device_lock* device_unlock* driver_find* driver_for_each* driver_attach*
-        driver_detach* driver_unregister* dput fast_dput dget*
+        {,fast_}dput dget* {drop,inc,clear,set}_nlink usb_{get,put}_{dev,intf}
+        {dev,netdev,in_dev,in6_dev}_{hold,put} module_put try_module_get device_{find,match,lock,unlock}*
+        driver_{find,for_each,attach,detach,unregister}*
     """,
     "checks": """
-        call_rcu* sock_owned_by_me skb_warn_bad_offload skb_checksum_help try_grab_page* try_grab_folio*
-        try_grab_compound_head* try_get_page* try_get_folio* try_get_compound_head* kset_+ ex_handler_+
-        fixup_exception rdmsr* wrmsr* native_rdmsr* native_wrmsr* native_read_msr* native_write_msr*
-    """,
-    "library": """
-        memory_is_poisoned* memory_is_nonzero* check_region_inline bytes_is_nonzero check_bogus_address
-        check_kernel_text_object check_stack_object downgrade_write down_common percpu_free_rwsem vcalloc
-        dma_pool_alloc* dma_pool_free* dma_pool_zalloc* kmemleak_+ depot_+ copy_iovec* copy_compat_iovec*
-        iovec_from_user import_iovec alloc_consistency_checks free_consistency_checks check_object check_slab
-        check_pad_bytes check_bytes_and_report on_freelist check_new_page* hash_and_copy_to_iter pipe_zero seq_buf_+
-        seq_put* seq_escape* seq_pad* seq_hex* put_dec* uuid_string* mac_address_string* ip4_string* ip6_string*
-        ip_addr_string* ip4_addr_string* ip6_addr_string* ip6_compressed_string* symbol_string* pointer_string*
-        resource_string* device_node_string* fwnode_string* escaped_string* flags_string* error_string* hex_string*
-        bitmap_string* widen_string* dentry_name bdev_name special_hex_number string_escape* string_unescape*
-        skip_spaces match_string strreplace stpcpy check_bytes8 llist_reverse_order rb_replace* rb_rotate* delay
-        delay_tsc delay_loop delay_halt* delay_mwaitx udelay ndelay const_udelay alloc_skb* netdev_alloc_skb*
-        napi_alloc_skb* dev_alloc_skb* sock_kmalloc sock_kmemdup sock_kfree_s sock_kzfree_s read_word_at_a_time
-        dev_notice* dev_alert* dev_crit* dev_emerg* dev_dbg* netdev_notice* netdev_alert* netdev_crit* netdev_emerg*
-        netdev_dbg* kvmemdup* kmem_cache_create* kmem_cache_destroy* rtmutex_lock* wake_q_+ swake_up* cpumask_+
-        mmio_insb mmio_insw mmio_insl mmio_outsb mmio_outsw mmio_outsl blake2b* blake2s* hash_long hash_32 hash_64
-        hash_ptr memparse match_token
+        call_rcu* sock_owned_by_me skb_warn_bad_offload skb_checksum_help try_{grab,get}_{page,folio,compound_head}*
+        kset_+ ex_handler_+ fixup_exception {,native_}{rd,wr}msr* native_{read,write}_msr*
     """,
     "copies": """
-        rep_movs* rep_stos* pi_mem+ pi_str+ pi_clear+ pi_copy+ arch_copy* arch_clear* do_csum* skb_set_owner*
-        sock_wfree* sock_rfree* sock_efree* sock_ofree* sock_wmalloc* sock_omalloc* skb_orphan*
+        rep_{movs,stos}* pi_{mem,str,clear,copy}+ arch_{copy,clear}* do_csum* skb_set_owner*
+        sock_{wfree,rfree,efree,ofree,wmalloc,omalloc}* skb_orphan*
+    """,
+    "library": """
+        read_word_at_a_time {dev,netdev}_{notice,alert,crit,emerg,dbg}* kvmemdup* kmem_cache_{create,destroy}*
+        rtmutex_lock* wake_q_+ swake_up* cpumask_+ mmio_{in,out}s{b,w,l} blake2{b,s}* hash_{long,32,64,ptr} memparse
+        match_token import_iovec memory_is_{poisoned,nonzero}* check_region_inline bytes_is_nonzero
+        check_{bogus_address,kernel_text_object,stack_object} downgrade_write percpu_free_rwsem vcalloc
+        dma_pool_{alloc,free,zalloc}* kmemleak_+ depot_+ copy_{,compat_}iovec* iovec_from_user
+        {alloc,free}_consistency_checks check_{object,slab,pad_bytes,bytes_and_report} on_freelist check_new_page*
+        hash_and_copy_to_iter pipe_zero seq_buf_+ seq_{put,escape,pad,hex}* put_dec*
+        ip{,4,6}_{,addr_,compressed_}string*
+        {uuid,mac_address,symbol,pointer,resource,device_node,fwnode,escaped,flags,error,hex,bitmap,widen}_string*
+        dentry_name bdev_name special_hex_number string_{,un}escape* skip_spaces match_string strreplace stpcpy
+        check_bytes8 llist_reverse_order rb_{replace,rotate}* delay{,_tsc,_loop,_halt*,_mwaitx} {,const_}{n,u}delay
+        {,netdev_,napi_,dev_}alloc_skb* sock_k{malloc,memdup,free_s,zfree_s}
     """,
 }
+# Names that only begin like those above; of two words that begin a name, the longer decides.
+EXCEPT = """
+    {get,put,clear}_user_{pages,page,arg,register,session,memory,ifreq,cpu}* bitmap_{ip,port}* copy_page_range*
+    wake_up_new* guard_bio* rng_{dev,current,available,selected,quality}*
+    trace_{array,parser,pid,probe,seq_,event_,create,remove,kprobe,uprobe,eprobe}* bpf_trace_run*
+"""
 # Where these stand in a name, it is of what finds errors, or of locks.
-PARTS = tuple(
-    """
-    kasan kmsan kcsan kfence ubsan sanitizer kcov _asan_ _msan_ _tsan_ __asan __msan __tsan hwasan assfail ass_fail
-    assertfail assert_fail queued_spin queued_read queued_write held_lock _read_lock _read_unlock _write_lock
-    _write_unlock rq_lock
-    """.split()
-)
+PARTS = """
+    kasan kmsan kcsan kfence ubsan sanitizer kcov hwasan _{a,m,t}san_ __{a,m,t}san ass{,ert}{,_}fail
+    queued_{spin,read,write} held_lock _{read,write}_{,un}lock rq_lock
+"""
 # What no words can say.
 PATTERNS = (
-    r"iterate_\w*iovec",
-    r"crc\d+\w*",
-    r"\w+_panic",
-    r"bitmap_(?!ip|port)\w+",
-    r"(?:get|put|clear)_user(?:_(?!pages|page|arg|register|session|memory|ifreq|cpu)\w*)?",
-    r"guard_(?!bio)\w+",
-    r"rng_(?!dev|current|available|selected|quality)\w+",
-    r"trace_(?!array|parser|pid|probe|seq_|event_|create|remove|[kue]probe)\w+",
-    r"bpf_trace_(?!run)\w+",
-    r"entry_(?:[A-Z]\w*|syscall\w*|ret\w*|from\w*|interrupt\w*)",
-    r"copy_page_(?!range)\w+",
-    r"(?:xts|cbc|ctr|ecb|gcm|ccm|lrw|cts|essiv|pcbc|adiantum|hctr2)_\w*crypt\w*",
+    r"\w*(?:crc\d|cipher_\w|_tlb_\w|assert_?\w*(?:locked|held))\w*",
+    r"\w*(?:_panic|_is_static_object|down_common)",
     r"copy_\w+_nofault\w*",
     r"find_(?:first|next|last|nth)_\w*bit\w*",
     r"(?:arch_|raw_)?(?:test|set|clear|change)_(?:and_\w+_)?bit\w*",
-    r"\w*crc\d+\w*",
     r"io(?:read|write)\d+\w*",
-    r"clear_\w*highpage\w*",
-    r"copy_\w*highpage\w*",
+    r"(?:clear|copy)_\w*highpage\w*",
     r"sk_(?:add|del)_\w*node\w*",
-    r"(?:h?list|llist|plist|hlist_\w+)_(?:add|del|empty|move|replace|splice|cut|for_each|unhashed)\w*",
-    r"(?:do_)?(?:raw_)?(?:spin|read|write|seq|bit_spin|tas|rt_spin|rt_read|rt_write)_?(?:is_)?(?:try|un)?"
-    r"lock(?:ed)?\w*",
     r"pv_\w*(?:lock|kick|wait)\w*",
     r"(?:arch|ticket|virt|kvm)_\w*spin\w*",
-    r"\w+_is_static_object",
-    r"wake_up(?!_new)\w*",
     r"cancel_\w*work\w*",
     r"drain_\w*workqueue",
     r"k[vmzc]+alloc\w*",
     r"purge_\w*vmap\w*",
     r"memcg_\w*alloc\w*",
     r"fs_reclaim_\w+_noop",
-    r"\w*cipher_\w+",
     r"aes\w*_(?:en|de)crypt\w*",
     r"(?:sha\d+|md\d|chacha\d*|poly1305|ghash|blake2\w)_\w+",
-    r"\w*_tlb_\w+",
     r"(?:do_)?wait_for_\w*common",
     r"wait_\w*event\w*",
     r"prepare_to_\w*wait\w*",
     r"finish_\w*wait",
     r"div\w*64\w*",
-    r"\w*assert_?\w*(?:locked|held)\w*",
+    r"(?:xts|cbc|ctr|ecb|gcm|ccm|lrw|cts|essiv|pcbc|adiantum|hctr2)_\w*crypt\w*",
     r"(?:ip|tcpudp|udp|tcp)\w*_csum\w*",
-)  # fmt: skip
+    r"iterate_\w*iovec\w*",
+    r"entry_[A-Z]\w*",
+)
 # Everything that runs anything: system calls, softirqs, timers, workers, callbacks of files and sockets.
 DISPATCHING = """
     do_syscall_+ do_fast_syscall* do_int80* do_syscall entry_+ sysenter* system_call* tracesys* x64_sys_call
     ia32_sys_call invoke_syscall* el0_+ do_el0* syscall_+ ret_fast_syscall int_ret_from* process_one_work
-    process_scheduled_works worker_thread kthread kthread_worker_fn ret_from_fork* kernel_thread_helper
-    smpboot_thread_fn
+    process_scheduled_works worker_thread kthread{,_worker_fn} ret_from_fork* kernel_thread_helper smpboot_thread_fn
     run_ksoftirqd do_softirq* softirqentry* handle_softirqs irq_exit* call_timer_fn expire_timers run_timer*
-    hrtimer_run* run_hrtimer* tasklet_action* tasklet_hi_action* start_secondary cpu_startup_entry start_kernel
-    rest_init secondary_startup* netif_receive_skb* net_rx_action process_backlog napi_poll rcu_core* rcu_do_batch
-    vfs_read vfs_write vfs_ioctl vfs_iter_read vfs_iter_write vfs_fsync vfs_fsync_range do_vfs_ioctl new_sync_read
-    new_sync_write do_sync_read do_sync_write iter_read* iter_write* do_iter_+ do_readv* do_writev*
-    do_loop_readv_writev* call_read_iter call_write_iter kernel_write kernel_read ksys_+ do_splice* splice_+
-    file_ioctl compat_ksys_+ compat_SyS_ioctl SyS_ioctl SyS_read SyS_write SyS_connect SyS_bind SyS_setsockopt
-    SyS_getsockopt SyS_listen SySC_ioctl SySC_read SySC_write SySC_connect SySC_bind SySC_setsockopt SySC_getsockopt
-    SySC_listen SYS_ioctl SYS_read SYS_write SYS_connect SYS_bind SYS_setsockopt SYS_getsockopt SYS_listen
-    SYSC_ioctl SYSC_read SYSC_write SYSC_connect SYSC_bind SYSC_setsockopt SYSC_getsockopt SYSC_listen C_SYSC_ioctl
-    C_SYSC_read C_SYSC_write C_SYSC_connect C_SYSC_bind C_SYSC_setsockopt C_SYSC_getsockopt C_SYSC_listen
-    se_sys_ioctl se_sys_read se_sys_write se_sys_connect se_sys_bind se_sys_setsockopt se_sys_getsockopt
-    se_sys_listen do_sys_ioctl do_sys_read do_sys_write do_sys_connect do_sys_bind do_sys_setsockopt
-    do_sys_getsockopt do_sys_listen x64_sys_ioctl x64_sys_read x64_sys_write x64_sys_connect x64_sys_bind
-    x64_sys_setsockopt x64_sys_getsockopt x64_sys_listen sys_ioctl sys_read sys_write sys_connect sys_bind
-    sys_setsockopt sys_getsockopt sys_listen sock_sendmsg* sock_recvmsg* sock_ioctl* sock_do_ioctl* sock_release*
-    sock_close* sock_write_iter* sock_read_iter* sock_common_setsockopt* sock_common_getsockopt* kernel_sendmsg
-    kernel_recvmsg kernel_setsockopt kernel_listen kernel_connect do_fault do_read_fault do_shared_fault
-    do_cow_fault fput* task_work_run exit_to_usermode* exit_to_user_mode* prepare_exit_to* rtnetlink_rcv_msg
-    netlink_dump genl_lock_dumpit blkdev_ioctl blkdev_driver_ioctl tty_ioctl sk_common_release
+    hrtimer_run* run_hrtimer* tasklet_{,hi_}action* start_secondary cpu_startup_entry start_kernel rest_init
+    secondary_startup* netif_receive_skb* net_rx_action process_backlog napi_poll rcu_core* rcu_do_batch
+    vfs_{read,write,ioctl,iter_read,iter_write,fsync,fsync_range} do_vfs_ioctl {new,do}_sync_{read,write}
+    {,do_}iter_{read,write}* do_iter_+ do_{read,write}v* do_loop_readv_writev* call_{read,write}_iter
+    kernel_{write,read} ksys_+ do_splice* splice_+ file_ioctl compat_ksys_+ compat_SyS_ioctl
+    {SyS,SySC,SYS,SYSC,C_SYSC,se_sys,do_sys,x64_sys,sys}_{ioctl,read,write,connect,bind,setsockopt,getsockopt,listen}
+    sock_{sendmsg,recvmsg,ioctl,do_ioctl,release,close,write_iter,read_iter,common_setsockopt,common_getsockopt}*
+    kernel_{sendmsg,recvmsg,setsockopt,listen,connect} do_fault do_read_fault do_shared_fault do_cow_fault fput*
+    task_work_run exit_to_usermode* exit_to_user_mode* prepare_exit_to* rtnetlink_rcv_msg netlink_dump
+    genl_lock_dumpit blkdev_{,driver_}ioctl tty_ioctl sk_common_release
 """

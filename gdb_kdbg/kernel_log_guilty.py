@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from itertools import product
 from typing import Iterable
 
-from .kernel_log_classes import DISPATCHING, PARTS, PATTERNS, SERVING
+from .kernel_log_classes import DISPATCHING, EXCEPT, PARTS, PATTERNS, SERVING
 
 # By so many letters words are looked up; none is shorter.
 _KEY = 3
@@ -44,23 +45,43 @@ _SYSCALL = re.compile(
 )
 
 
+# Words in braces are written out: `{,un}lock*` means `lock*` and `unlock*`.
+def _expanded(text: str) -> list[str]:
+    words: list[str] = []
+    for word in text.split():
+        if "{" in word:
+            parts = word.replace("}", "{").split("{")
+            words.extend(map("".join, product(*[part.split(",") for part in parts])))
+        else:
+            words.append(word)
+    return words
+
+
 class _Names:
     """Names by words that they are or begin with: `dump_stack*`. The first letters say which words may be meant."""
 
-    def __init__(self, words: Iterable[str]) -> None:
+    def __init__(self, text: str, excepted: str = "") -> None:
+        words = _expanded(text)
+        self._excepted = tuple([word[:-1] for word in _expanded(excepted)])
         self._whole = {word.rstrip("*") for word in words if word[-1] != "+"}
         self._longer = {word[:-1] for word in words if word[-1] == "+"}
-        self._starts: dict[str, tuple[str, ...]] = {}
+        starts: dict[str, list[str]] = {}
         for word in words:
             if word[-1] in "*+":
-                key = word[:_KEY]
-                self._starts[key] = (*self._starts.get(key, ()), word[:-1])
+                starts.setdefault(word[:_KEY], []).append(word[:-1])
+        self._starts = {key: tuple(found) for key, found in starts.items()}
 
     def __contains__(self, bare: str) -> bool:
         if bare in self._whole:
             return True
         starts = self._starts.get(bare[:_KEY])
-        return starts is not None and bare.startswith(starts) and bare not in self._longer and _is_word(bare)
+        if starts is None or not bare.startswith(starts) or bare in self._longer or not _is_word(bare):
+            return False
+        return not bare.startswith(self._excepted) or _longest(bare, starts) > _longest(bare, self._excepted)
+
+
+def _longest(name: str, starts: Iterable[str]) -> int:
+    return max(map(len, filter(name.startswith, starts)))
 
 
 def _is_word(name: str) -> bool:
@@ -68,13 +89,14 @@ def _is_word(name: str) -> bool:
 
 
 @lru_cache(maxsize=1)
-def _serving() -> tuple[_Names, re.Pattern[str]]:
-    return _Names(" ".join(SERVING.values()).split()), re.compile(rf"_*(?:{'|'.join(PATTERNS)})")
+def _serving() -> tuple[_Names, tuple[str, ...], re.Pattern[str]]:
+    names = _Names(" ".join(SERVING.values()), EXCEPT)
+    return names, tuple(_expanded(PARTS)), re.compile(rf"_*(?:{'|'.join(PATTERNS)})")
 
 
 @lru_cache(maxsize=1)
 def _dispatching() -> _Names:
-    return _Names(DISPATCHING.split())
+    return _Names(DISPATCHING)
 
 
 @lru_cache(maxsize=8192)
@@ -82,10 +104,10 @@ def never_guilty(name: str) -> bool:
     """Tell whether a function only serves others, or reports what they did."""
     if not name:
         return True
-    names, others = _serving()
+    names, parts, others = _serving()
     if name.lstrip("_") in names or others.fullmatch(name):
         return True
-    return any(map(name.__contains__, PARTS)) and _is_word(name)
+    return any(map(name.__contains__, parts)) and _is_word(name)
 
 
 @lru_cache(maxsize=4096)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Callable
+from typing import Callable, Iterable
 
 import pytest
 from kernel_reports import REGISTERS, TAIL, WHO, calls, report, trace
 
 from gdb_kdbg.kernel_log import crashes_in
-from gdb_kdbg.kernel_log_classes import DISPATCHING, PARTS, PATTERNS, SERVING
+from gdb_kdbg.kernel_log_classes import DISPATCHING, EXCEPT, PARTS, PATTERNS, SERVING
 from gdb_kdbg.kernel_log_frames import plain
 from gdb_kdbg.kernel_log_guilty import dispatches, never_guilty, waits
 from gdb_kdbg.kernel_log_kinds import kinds, words_of
@@ -469,23 +469,44 @@ def test_each_match_of_a_pattern_has_one_of_its_words(pattern: str, words: list[
     assert list(words_of(pattern)) == words
 
 
-def as_pattern(word: str) -> str:
-    return word.replace("*", r"\w*").replace("+", r"\w+")
+def written_out(text: str) -> list[str]:
+    words = text.split()
+    while any("{" in word for word in words):
+        words = [
+            word.replace(braces[0], choice, 1)
+            for word in words
+            for braces in [re.search(r"\{(.*?)\}", word) or [""]]
+            for choice in braces[0].strip("{}").split(",")
+        ]
+    return words
+
+
+# What begins like an exception is meant by longer words than that only.
+def as_pattern(word: str, excepted: Iterable[str] = ()) -> str:
+    start = word.rstrip("*+")
+    rests = [other[len(start) : -1] for other in excepted if other.startswith(start)]
+    unless = f"(?!{'|'.join(rests)})" if rests and start != word else ""
+    return start + unless + {"*": r"\w*", "+": r"\w+"}.get(word[-1], "")
 
 
 @pytest.mark.parametrize(
-    ("tells", "words", "others"),
+    ("tells", "words", "excepted", "others"),
     [
-        (never_guilty, " ".join(SERVING.values()), [*PATTERNS, *(rf"\w*{part}\w*" for part in PARTS)]),
-        (dispatches, DISPATCHING, [r"compat_sys_\w*ioctl", r"\w+_compat_ioctl"]),
+        (
+            never_guilty,
+            written_out(" ".join(SERVING.values())),
+            written_out(EXCEPT),
+            [*PATTERNS, *(rf"\w*{part}\w*" for part in written_out(PARTS))],
+        ),
+        (dispatches, written_out(DISPATCHING), [], [r"compat_sys_\w*ioctl", r"\w+_compat_ioctl"]),
     ],
 )
 def test_names_are_told_by_sets_of_words_as_by_one_pattern(
-    tells: Callable[[str], bool], words: str, others: list[str]
+    tells: Callable[[str], bool], words: list[str], excepted: list[str], others: list[str]
 ) -> None:
-    whole = re.compile(rf"_*(?:{'|'.join([*map(as_pattern, words.split()), *others])})")
-    parts = {part for text in (words, *others) for part in re.findall(r"\w+", re.sub(r"\\[wd]", "", text))}
-    for word in sorted(parts):
+    whole = re.compile(rf"_*(?:{'|'.join([*(as_pattern(word, excepted) for word in words), *others])})")
+    texts = (*words, *excepted, *others)
+    for word in sorted({part for text in texts for part in re.findall(r"\w+", re.sub(r"\\[wd]", "", text))}):
         for name in (
             word,
             f"__{word}",
@@ -499,6 +520,29 @@ def test_names_are_told_by_sets_of_words_as_by_one_pattern(
             assert tells(name) == (not name or whole.fullmatch(name) is not None), name
 
 
+@pytest.mark.parametrize("text", [" ".join(SERVING.values()), EXCEPT, DISPATCHING])
+def test_no_word_of_a_class_is_said_by_another(text: str) -> None:
+    starts = {word[:-1] for word in written_out(text) if word[-1] in "*+"}
+    excepted = tuple(word[:-1] for word in written_out(EXCEPT)) if text != EXCEPT else ()
+
+    def said(word: str) -> bool:
+        shorter = (word[:end] for end in range(1, len(word.rstrip("*+"))))
+        return not word.startswith(excepted) and not starts.isdisjoint(shorter)
+
+    assert [word for word in text.split() if all(map(said, written_out(word)))] == []
+    assert [word for word in written_out(text) if word[-1] == "+" and said(word)] == []
+    assert len(set(text.split())) == len(text.split())
+
+
+@pytest.mark.parametrize(
+    "name, serves",
+    [("trace_clock", True), ("trace_event_read", False), ("trace_event_raw_event_x", True), ("get_user_8", True),
+     ("get_user_pages", False), ("__get_user_pages_fast", False), ("bitmap_zero", True), ("bitmap_ip_add", False)],
+)  # fmt: skip
+def test_of_two_words_that_begin_a_name_the_longer_decides(name: str, serves: bool) -> None:
+    assert never_guilty(name) == serves
+
+
 def test_no_word_of_a_class_is_shorter_than_the_letters_it_is_looked_up_by() -> None:
-    starts = [word for word in " ".join([*SERVING.values(), DISPATCHING]).split() if word[-1] in "*+"]
+    starts = [word for word in written_out(" ".join([*SERVING.values(), EXCEPT, DISPATCHING])) if word[-1] in "*+"]
     assert starts and min(map(len, starts)) > 3
