@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from functools import cached_property
 from typing import Iterator, Optional, Sequence
 
@@ -14,7 +15,7 @@ from .target import ArrayType, Location, Objfile, Symbol
 from .units import Address
 
 
-class NamedByFiles:
+class NamedByFiles(ABC):
     """The names, types and lines of a target, from its files; a base of targets that work without GDB.
 
     `line_problems` are the line tables that could not be read so far.
@@ -23,9 +24,9 @@ class NamedByFiles:
     def __init__(self) -> None:
         self.line_problems: list[str] = []
 
+    @abstractmethod
     def objfiles(self) -> Sequence[Objfile]:
         """List the files, the main program first."""
-        raise NotImplementedError
 
     @cached_property
     def symbols(self) -> Symbols:
