@@ -136,7 +136,7 @@ def test_a_head_inside_another_report_of_the_same_oops_is_part_of_it() -> None:
         "EXT4-fs: Warning: mounting with an experimental option",
         "INFO: rcu implementation is hierarchical",
         "------------[ cut here ]------------",
-        "RIP: 0033:0x7f56a8c90369",
+        "RIP: 0033:0x7f1234567abc",
     ],
 )
 def test_a_line_that_is_no_head_is_silent(line: str) -> None:

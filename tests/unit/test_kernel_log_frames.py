@@ -55,7 +55,7 @@ def test_symbolised_frames_keep_their_files() -> None:
     [
         "",
         "RAX: 0000000000000000 RBX: 0000000000000001",
-        " ffff8801d614bd58 ffffffff81ca45ed",
+        " ffff880012345d58 ffffffff81234567",
         "+0x1/0x2",
         "hello +0x/0x",
     ],
@@ -125,8 +125,8 @@ def test_arm64() -> None:
         "pstate: 60400005 (nZCv daif +PAN -UAO -TCO -DIT -SSBS BTYPE=--)",
         "pc : bake_pie+0x10/0x20",
         "lr : oven_open+0x10/0x20",
-        "sp : ffff80001289b8b0",
-        "x29: ffff80001289b990 x28: 0000000000000001 x27: ffff80000d30c000",
+        "sp : ffff800010002bc0",
+        "x29: ffff800010002bd0 x28: 0000000000000001 x27: ffff80000a1b2000",
         trace("bake_pie", "oven_open", "invoke_syscall", "el0_svc", head="Call trace:"),
         "Code: aa0003f3 f9400000 (b9401801)",
         "---[ end trace 0000000000000000 ]---",
@@ -159,7 +159,7 @@ def test_x86_before_names_in_registers() -> None:
         "Oops: 0000 [#1] SMP",
         WHO,
         "RIP: 0010:[<ffffffff81000010>]  [<ffffffff81000010>] bake_pie+0x10/0x20",
-        "RSP: 0018:ffff8801d614bd58  EFLAGS: 00010246",
+        "RSP: 0018:ffff880012345d58  EFLAGS: 00010246",
         trace("memset", "oven_open", form="[<{a:016x}>] {mark}{name}+0x{offset:x}/0x200"),
     )
     crash = next(crashes_in(lines))

@@ -114,7 +114,7 @@ def test_the_place_of_a_register_ends_where_its_file_begins() -> None:
         "PC is at bake_pie+0x18/0x5c drivers/oven.c:77",
         "LR is at eat_pie+0x20/0x2c drivers/oven.c:99",
         "Backtrace: ",
-        " eat_pie from ret_fast_syscall+0x0/0x54",
+        " eat_pie from ret_fast_syscall+0x0/0x60",
     )
     assert told(*arm)[2] == "bake_pie"
 
@@ -166,7 +166,7 @@ def test_a_warning_may_come_before_its_message() -> None:
 
 
 def test_the_stack_of_a_stalled_cpu_follows_at_once_on_arm() -> None:
-    frames = "[<80118054>] ({}) from [<80110ce4>] ({}+0x20/0x24)"
+    frames = "[<80101010>] ({}) from [<80102020>] ({}+0x10/0x20)"
     names = ("unwind_backtrace", "nmi_cpu_backtrace", "rcu_sched_clock_irq", "gic_handle_irq", "__irq_svc")
     noticed = [frames.format(*pair) for pair in zip(names, names[1:])]
     below = ("__irq_svc", "check_zeroed_user", "sys_bake", "ret_fast_syscall")
@@ -174,13 +174,13 @@ def test_the_stack_of_a_stalled_cpu_follows_at_once_on_arm() -> None:
         "rcu: INFO: rcu_sched self-detected stall on CPU",
         "rcu: RCU grace-period kthread stack dump:",
         "Backtrace: ",
-        "[<80c1eb20>] (schedule) from [<801c2674>] (rcu_gp_kthread+0x580/0x1020)",
-        "[<801c2674>] (rcu_gp_kthread) from [<8016e220>] (kthread+0x174/0x18c)",
+        "[<80901230>] (schedule) from [<80145678>] (rcu_gp_kthread+0x10/0x200)",
+        "[<80145678>] (rcu_gp_kthread) from [<80123450>] (kthread+0x14/0x40)",
         "NMI backtrace for cpu 0",
         WHO,
         *noticed,
-        "Exception stack(0x91883f00 to 0x91883f48)",
-        "3f00: 20b35644 7effffff 00040000 00000055",
+        "Exception stack(0x81234f00 to 0x81234f48)",
+        "4f00: 12345678 7abcdef0 00000001 00000002",
         *[frames.format(*pair) for pair in zip(below, below[1:])],
     )
     assert told(*lines) == ("INFO: rcu detected stall in bake", "HANG", "bake")
@@ -208,7 +208,7 @@ def test_an_unaligned_access_of_a_program_is_no_crash_and_one_of_the_kernel_is()
     said = "Alignment trap: a.out (33) PC=0x00010400 Instr=0xe5932000 Address=0x00000001 FSR 0x001"
     assert crashes(said) == []
     kernel = ("Alignment trap: not handling instruction e1923f9f at [<c0012345>]", "PC is at bake_pie+0x18/0x5c")
-    assert told(*kernel, "Backtrace: ", " bake_pie from ret_fast_syscall+0x0/0x54")[2] == "bake_pie"
+    assert told(*kernel, "Backtrace: ", " bake_pie from ret_fast_syscall+0x0/0x60")[2] == "bake_pie"
 
 
 def test_iterators_inlined_into_a_copy_are_passed_over() -> None:
