@@ -134,7 +134,7 @@ def test_arm64() -> None:
     crash = next(crashes_in(stamped(lines, "T7")))
     assert (crash.guilty, crash.type, crash.kernel.architecture) == ("bake_pie", "NULL-POINTER-DEREFERENCE", "arm64")
     assert crash.access is not None and (crash.access.kind, crash.access.address) == ("write", 0x18)
-    assert dict(crash.registers)["x29"] == 0xFFFF80001289B990
+    assert dict(crash.registers)["x29"] == 0xFFFF800010002BD0
 
 
 def test_i386() -> None:
