@@ -62,7 +62,7 @@ class ModuleSymbols:
         content = at_zero(path)
         if content is None:
             return path
-        copy = self._copies[key] = tempfile.NamedTemporaryFile(prefix="kdbg-", suffix=".ko")  # noqa: SIM115
+        copy = self._copies[key] = tempfile.NamedTemporaryFile(prefix="kdbg-", suffix=".ko")  # noqa: SIM115 (GDB reads it until the end)
         copy.write(content)
         copy.flush()
         return copy.name

@@ -13,6 +13,7 @@ import sysconfig
 from pathlib import Path
 
 import pytest
+from elftools.elf import elffile, enums
 
 from gdb_kdbg.demangle import demangle
 from gdb_kdbg.dwarf import line_at, variable_type
@@ -301,8 +302,6 @@ def test_no_debugging_information() -> None:
 
 
 def test_names_of_machines_and_relocations_are_those_of_pyelftools(tmp_path: Path) -> None:
-    enums = pytest.importorskip("elftools.elf.enums")
-    elffile = pytest.importorskip("elftools.elf.elffile")
     plain = bytearray(Path(os.path.realpath(sys.executable)).read_bytes()[:64])
     plain[32:48] = bytes(16)  # no tables
     own = {"EM_X86_64": "x86-64", "EM_386": "i386"}

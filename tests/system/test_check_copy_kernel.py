@@ -9,8 +9,6 @@ import pytest
 import support
 from support import KernelBuilder
 
-pytest.importorskip("unicorn")
-
 AT_IOCTL = ["tbreak tty_ioctl", "continue"]
 # All that an emulation of the copy routines might touch by mistake: code, tables, variables, the ring, user memory.
 SUMS = """

@@ -6,16 +6,15 @@ import struct
 from typing import Mapping, Sequence
 
 import pytest
+import unicorn
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from unicorn import x86_const as x86
 
 from gdb_kdbg.assembly import CannotPlace, jump_code
 from gdb_kdbg.disassembly import decode
 from gdb_kdbg.displacement import displace, moved, moved_size, used_scratch
 from gdb_kdbg.units import Address
-
-unicorn = pytest.importorskip("unicorn")
-from unicorn import x86_const as x86  # noqa: E402
 
 ROUTINE, AREA, STACK, DATA = 0x40_0000, 0x5000_0000, 0x7000_0000, 0x40_1000
 LEAVE = 0x40_0800

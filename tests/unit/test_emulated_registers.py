@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import unicorn
+from unicorn import x86_const as x86
 
 from gdb_kdbg.emulated_registers import reader, writer
-
-unicorn = pytest.importorskip("unicorn")
-from unicorn import x86_const as x86  # noqa: E402
 
 RAX = x86.UC_X86_REG_RAX
 

@@ -22,8 +22,6 @@ from gdb_kdbg.emulation import (
     Exit,
 )  # fmt: skip
 
-pytest.importorskip("unicorn")
-
 CODE = 0x401000
 KERNEL_CODE = 0xFFFF_FFFF_8110_0000
 DATA = 0x405000

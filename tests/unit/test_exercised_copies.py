@@ -14,7 +14,6 @@ from gdb_kdbg.errors import KdbgError
 from gdb_kdbg.finding import Finding, WhyReport
 from gdb_kdbg.scope import Scope
 
-pytest.importorskip("unicorn")
 # One byte too many: mov rcx, rdx; inc rcx; rep movsb; xor eax, eax; ret
 ONE_MORE = bytes.fromhex("4889d148ffc1f3a431c0c3")
 # vpermq ymm0, [rsi], 0xe4; vmovdqu [rdi], ymm0

@@ -6,6 +6,8 @@ import struct
 from typing import Any, Iterator, Optional
 
 import pytest
+import unicorn
+from unicorn import x86_const as x86
 
 from gdb_kdbg.disassembly import decode
 from gdb_kdbg.mappings import PAGE
@@ -27,9 +29,6 @@ from gdb_kdbg.probe_area import (
     read_counts,
 )  # fmt: skip
 from gdb_kdbg.units import Address, Size
-
-unicorn = pytest.importorskip("unicorn")
-from unicorn import x86_const as x86  # noqa: E402
 
 AREA = Area(0x5000_0000)
 ROUTINE, RETURN, STACK = 0x40_0000, 0x40_0100, 0x7000_8000
