@@ -8,6 +8,6 @@ from .offline.program import main
 
 with rare_collections():
     status = main()
-# Python looks through all objects once more at its end, and the system takes them anyway.
-gc.freeze()
+    # Python looks through all objects once more at its end, and the system takes them anyway.
+    gc.freeze()
 sys.exit(status)
