@@ -6,7 +6,7 @@ from typing import Iterator, List, Tuple
 
 from .analysis import Analysis, LogCrash
 from .finding import Finding
-from .units import shown
+from .units import counted, shown
 
 Parts = List[Tuple[str, str]]
 _WIDTH = 110
@@ -22,7 +22,7 @@ def analysis_lines(analysis: Analysis, is_named: bool) -> Iterator[Parts]:
         yield from _crash(crash)
     more = len(analysis.crashes) - _CRASHES + analysis.crashes_left_out
     if more > 0:
-        yield [(f"  and {more} more crashes", "")]
+        yield [(f"  and {counted(more, 'more crash')}", "")]
     for problem in analysis.problems:
         yield [(f"  problem: {problem}", "problem")]
     if analysis.kind and not analysis.tells:
@@ -33,12 +33,14 @@ def analysis_lines(analysis: Analysis, is_named: bool) -> Iterator[Parts]:
 def _counts(analysis: Analysis) -> str:
     if not analysis.kind:
         return "not read"
-    told = f"{analysis.kind}, {analysis.lines} lines"
+    told = f"{analysis.kind}, {counted(analysis.lines, 'line')}"
     if analysis.events.total:
         most = ", ".join(f"{count} {name}" for name, count in list(analysis.events.by_type.items())[:3])
-        told += f", {analysis.events.total} events ({most}{', ...' if len(analysis.events.by_type) > 3 else ''})"
+        told += (
+            f", {counted(analysis.events.total, 'event')} ({most}{', ...' if len(analysis.events.by_type) > 3 else ''})"
+        )
     crashes = len(analysis.crashes) + analysis.crashes_left_out
-    return told + (f", {crashes} crash{'es' if crashes > 1 else ''}" if crashes else "")
+    return told + (f", {counted(crashes, 'crash')}" if crashes else "")
 
 
 def _finding(finding: Finding) -> Iterator[Parts]:

@@ -32,7 +32,7 @@ from .log_symbols import Symbolic
 from .process import GUARD_OFFSET
 from .ranges import Range
 from .ring import RingRecord
-from .units import ADDRESS_MASK, Address, Count, Size, Word, safe_text, shown
+from .units import ADDRESS_MASK, Address, Count, Size, Word, counted, safe_text, shown
 
 _WORD = Size(8)
 _FINDINGS, _FRAMES = 32, 64
@@ -86,8 +86,8 @@ def _title(findings: Sequence[Finding]) -> str:
 
 def _read(analysis: Analysis) -> str:
     crashes = len(analysis.crashes) + analysis.crashes_left_out
-    events = analysis.events.total
-    return f"{analysis.lines:,} lines with {events:,} events of the kernel and {crashes} crashes in plain text"
+    lines, events = counted(analysis.lines, "line", ","), counted(analysis.events.total, "event", ",")
+    return f"{lines} with {events} of the kernel and {counted(crashes, 'crash')} in plain text"
 
 
 def _origin(analysis: Analysis) -> Origin:

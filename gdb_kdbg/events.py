@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Any, Dict, Iterable, Iterator, NamedTuple, Optional
 
-from .units import Count, Size, safe_text
+from .units import Count, Size, counted, safe_text
 
 TYPES = frozenset(
     """syscall_entry syscall_exit canary_check page_fault signal user_fault process_exit process_exec process_fork panic
@@ -93,13 +93,14 @@ class Account(NamedTuple):
     def problems(self) -> tuple[str, ...]:
         """The account as sentences for a person; empty if every line was as it should be."""
         told = [
-            (self.missing, "events are missing by their sequence numbers"),
-            (self.restarts, "times the sequence numbers began anew"),
-            (self.repaired, "events stood in damaged lines and were read all the same"),
-            (self.partial, "events could be read in part only"),
-            (self.unreadable, "lines with remains of an event could not be read"),
+            (self.missing, "event", "missing by the sequence numbers"),
+            (self.restarts, "time", "the sequence numbers began anew"),
+            (self.repaired, "event", "read all the same from damaged lines"),
+            (self.partial, "event", "read in part only"),
+            (self.unreadable, "line", "with remains of an event that could not be read"),
         ]
-        return *(f"{count} {what}" for count, what in told if count), *map(str, self.first_unreadable)
+        told_counts = (f"{counted(count, noun)} {what}" for count, noun, what in told if count)
+        return *told_counts, *map(str, self.first_unreadable)
 
 
 class Tally:

@@ -36,7 +36,8 @@ class Argument:
     behind the files), `objfile` (a loaded file; outside it is an option), `process` (a process of this machine),
     `file`, or `log` (a file; outside the one of the bare words that is no ELF file). A positional argument is optional
     unless `required`. `short` is another name of an option: `-o`. Of one with `many` there may be several; such a
-    positional one takes all bare words, so that outside no files with symbols are named behind it.
+    positional one takes all bare words, so that outside no files with symbols are named behind it. `suggested` are the
+    usual ones of a list with commas between them, which may have others.
     """
 
     def __init__(
@@ -48,9 +49,11 @@ class Argument:
         required: bool = False,
         short: str = "",
         many: bool = False,
+        suggested: Sequence[str] = (),
     ) -> None:
         self.name = name
         self.short = short
+        self.suggested = tuple(suggested)
         self.help = help
         self.kind = kind
         self.choices = tuple(choices)
@@ -227,8 +230,9 @@ def candidates(command: Command, typed_words: Sequence[str], objfiles: Sequence[
     choices of positional arguments, and the names of loaded files where one is asked for."""
     words: list[str] = []
     for argument in command.arguments:
-        if argument.is_option and argument.choices and typed_words and typed_words[-1] == argument.name:
-            return argument.choices
+        offered = argument.choices or argument.suggested
+        if argument.is_option and offered and typed_words and typed_words[-1] == argument.name:
+            return offered
         if argument.is_option and not {argument.name, argument.short} & set(typed_words):
             words.append(argument.name)
         elif not argument.is_option and not set(typed_words) & set(argument.choices):
@@ -265,4 +269,8 @@ def complete(command: Command, text: str, word: Optional[str], objfiles: Sequenc
     typed = text.rsplit(" ", 1)[-1]
     before = len(typed) - len(word)
     words = candidates(command, text.split()[:-1] if typed else text.split(), objfiles)
+    option = awaiting_value(command, text)
+    if option and option.suggested:
+        listed = typed[: typed.rfind(",") + 1]
+        words = [listed + candidate for candidate in words]
     return [candidate[before:] for candidate in words if candidate.startswith(typed)]

@@ -38,6 +38,12 @@ def hexadecimal(value: int) -> str:
     return f"{value & ADDRESS_MASK:#x}"
 
 
+def counted(count: int, noun: str, form: str = "") -> str:
+    """Return a number of things: `1 line`, `2 lines`, `1,234 crashes` for the noun `crash` in the form `,`."""
+    ending = "" if count == 1 else "es" if noun.endswith(("sh", "s", "x")) else "s"
+    return f"{count:{form}} {noun}{ending}"
+
+
 def safe_text(raw: bytes | str, limit: int = TEXT_LIMIT) -> str:
     r"""Make text of the target fit for a terminal: cut at the first NUL and at `limit` characters, and escaped.
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     arguments=(
         Argument("log", "a file (also gzip, xz, zstd), `-`, `unix:PATH`, `HOST:PORT` or `/dev/pts/N`", "file",
                  required=True),
-        Argument("--type", "only these: types, or syscall, signal, fault, process, canary, usercopy, panic, profile"),
+        Argument("--type", "only these: types, or syscall, signal, fault, process, canary, usercopy, panic, profile",
+                 suggested=("syscall", "signal", "fault", "process", "canary", "usercopy", "panic", "profile")),
         Argument("--pid", "only those about a process", "count"),
         Argument("--since", "from a console time on (12.5, 16:05:42, 2026-11-21T16:05:42), or the last 5s, 200ms, 2m"),
         Argument("--last", "only the last COUNT of them", "count"),

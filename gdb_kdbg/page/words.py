@@ -6,6 +6,7 @@ from typing import Optional
 
 from ..dossier import CopyNote
 from ..ranges import Range
+from ..units import counted
 from .html import Markup, joined, tag, text
 
 # What the rules suggest to type; all else that they suggest is advice in words.
@@ -19,7 +20,7 @@ def code(value: object) -> Markup:
 
 def size(count: int) -> str:
     """Say a number of bytes."""
-    return f"{count:,} byte{'' if count == 1 else 's'}"
+    return counted(count, "byte", ",")
 
 
 def place(file: Optional[str], line: Optional[int]) -> str:

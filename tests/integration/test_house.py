@@ -94,6 +94,13 @@ def test_completion_of_an_option_s_value_offers_what_it_takes() -> None:
     assert found == ["memcpy", "memmove", "mempcpy", "memset", "--quick"]
 
 
+def test_completion_of_the_types_of_events_goes_on_behind_a_comma() -> None:
+    lines = ["complete kdbg events any --type s", "complete kdbg events any --type signal,pro"]
+    output = support.gdb(lines, json_format=False).text.split("\n")
+    found = [line.rsplit(" ", 1)[1] for line in output if line.startswith("kdbg events any --type ")]
+    assert found == ["signal", "syscall", "signal,process", "signal,profile"]
+
+
 def test_forms_of_output(runtime: KernelBuilder) -> None:
     output = support.gdb(
         ["break finished", "run none", "with kdbg format json -- kdbg canary", "kdbg canary",

@@ -12,12 +12,13 @@ from fakes import FakeSession
 
 from gdb_kdbg.errors import KdbgError, NotSupported
 from gdb_kdbg.errors_and_signals import error_name, signal_name
-from gdb_kdbg.event_filter import Since, Wanted, types_named
+from gdb_kdbg.event_filter import CATEGORIES, Since, Wanted, types_named
 from gdb_kdbg.event_forms import FORMS, text_of
 from gdb_kdbg.event_names import AddressNames
 from gdb_kdbg.event_text import EventLines, no_names
 from gdb_kdbg.events import TYPES, Event, number
 from gdb_kdbg.events_command import EventStream, show_events
+from gdb_kdbg.registry import named
 from gdb_kdbg.render.stream import Stream, stream_to_json, stream_to_text
 
 
@@ -233,7 +234,7 @@ def test_a_stream_as_json_has_a_line_for_each_row_and_the_end() -> None:
     ]
     assert [line["data"].get("line") for line in found] == [1, 2, 3, None]
     assert found[-1]["data"]["events"] == 3
-    assert found[-1]["problems"][0] == "1 lines with remains of an event could not be read"
+    assert found[-1]["problems"][0] == "1 line with remains of an event that could not be read"
 
 
 def test_parts_are_styled_by_their_roles() -> None:
@@ -248,10 +249,18 @@ def test_ctrl_c_ends_a_stream_with_its_account() -> None:
 
     made = stream(pieces())  # type: ignore[arg-type]
     assert len([row for rows in made.rows for row in rows]) == 3
-    assert made.end().problems == ("1 events are missing by their sequence numbers",)
+    assert made.end().problems == ("1 event missing by the sequence numbers",)
 
 
 def test_standard_input_is_for_commands_only_where_it_is_theirs() -> None:
     options = Namespace(log="-", type=None, pid=None, since=None, last=None, follow=False)
     with pytest.raises(NotSupported, match="standard input is GDB's own"):
         show_events(FakeSession(None), options)
+
+
+def test_completion_offers_the_families_of_types() -> None:
+    declared = named("events")
+    assert declared is not None
+    kinds = next(argument for argument in declared.arguments if argument.name == "--type")
+    assert kinds.suggested == tuple(CATEGORIES)
+    assert all(family in kinds.help for family in CATEGORIES)

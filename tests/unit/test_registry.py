@@ -145,6 +145,25 @@ def test_completion_answers_what_stands_behind_the_part_gdb_has_broken_off(
     assert sorted(complete(RING, text, word) or []) == sorted(answer)
 
 
+@pytest.mark.parametrize(
+    ("text", "word", "answer"),
+    [
+        ("--kind ", "", ["red", "green", "great"]),
+        ("--kind gr", "gr", ["green", "great"]),
+        ("--kind red,", "", ["red", "green", "great"]),
+        ("--kind red,gre", "gre", ["green", "great"]),
+        ("--kind red,gre", "red,gre", ["red,green", "red,great"]),
+        ("--kind blue,r", "r", ["red"]),
+        ("--kind x", "x", []),
+        ("--kind red --l", "l", ["last"]),
+    ],
+)
+def test_completion_of_a_list_offers_the_next_of_it(text: str, word: str, answer: Sequence[str]) -> None:
+    kinds = Argument("--kind", "only these", suggested=("red", "green", "great"))
+    listing = of(kinds, Argument("--last", "the last", "count"))
+    assert complete(listing, text, word) == answer
+
+
 @pytest.mark.parametrize("text", ["", "--", "--la"])
 def test_completion_leaves_the_word_to_gdb_when_it_asks_for_it(text: str) -> None:
     word: Optional[str] = None

@@ -6,7 +6,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gdb_kdbg.units import NAME_LIMIT, UGLY_NAME_LIMIT, address, decoded, hexadecimal, is_kernel_half, safe_text, shown
+from gdb_kdbg.units import (
+    NAME_LIMIT,
+    UGLY_NAME_LIMIT,
+    address,
+    counted,
+    decoded,
+    hexadecimal,
+    is_kernel_half,
+    safe_text,
+    shown,
+)
+
+
+@pytest.mark.parametrize(
+    ("count", "noun", "text"),
+    [(0, "line", "0 lines"), (1, "line", "1 line"), (1, "crash", "1 crash"), (2, "crash", "2 crashes"),
+     (1234, "byte", "1,234 bytes")],
+)  # fmt: skip
+def test_things_are_counted_in_english(count: int, noun: str, text: str) -> None:
+    assert counted(count, noun, ",") == text
+    assert counted(count, noun) == text.replace(",", "")
 
 
 def test_plain_text_stays_as_it_is() -> None:
