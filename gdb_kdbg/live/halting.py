@@ -37,9 +37,10 @@ def halted(process: int) -> Iterator[None]:
                     mine.append(thread)
         yield
     finally:
-        for thread in mine:
-            with contextlib.suppress(KdbgError):  # it was killed
-                thread.go_on()
+        for action in (_drop_interrupt, Thread.go_on):
+            for thread in mine:
+                with contextlib.suppress(KdbgError):  # it was killed
+                    action(thread)
 
 
 # For GDB, what a program that it runs clones is a thread, even one of another process.
@@ -74,6 +75,26 @@ def _halt(thread: Thread) -> bool:
             # A Ctrl-C is meant for GDB; the others are the program's.
             thread.go_on(0 if news == signal.SIGINT else news)
     raise KdbgError(f"thread {thread.number} does not stop")
+
+
+# GDB 13 passes the SIGTERM that ends it on to a program that runs in the foreground, as a Ctrl-C. It would come to the
+# program when nobody traces it any more, and end it. A thread that is stopped executes nothing until it has got it.
+def _drop_interrupt(thread: Thread) -> None:
+    if not thread.is_about_to_get(signal.SIGINT, os.getpid()):
+        return
+    thread.go_on()
+    end = time.monotonic() + _PATIENCE
+    while time.monotonic() < end:
+        news = thread.news()
+        if news == 0:
+            return
+        if news is None:
+            time.sleep(_PAUSE)
+            continue
+        thread.take_news()
+        if news == signal.SIGINT:
+            return
+        thread.go_on(news)
 
 
 def is_stopped(number: int) -> bool:

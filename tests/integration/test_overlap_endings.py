@@ -6,7 +6,7 @@ import pathlib
 import re
 import signal
 import subprocess
-from typing import Iterator, Sequence
+from typing import Iterator, Optional, Sequence
 
 import pytest
 from support import DEADLINE, ROOT, require, run, wait_until
@@ -108,3 +108,30 @@ def test_nothing_stays(endless: subprocess.Popen[str], running: str, ending: str
 def status(process: subprocess.Popen[str]) -> str:
     text = pathlib.Path(f"/proc/{process.pid}/status").read_text()
     return re.findall(r"^State:.*", text, re.MULTILINE)[0]
+
+
+HALTED = """
+import os, subprocess, gdb
+from gdb_kdbg.live.halting import halted
+process = gdb.selected_inferior().pid
+with halted(process):
+    {interrupt}
+"""
+BY_GDB = "os.kill(process, 2)"
+BY_ANOTHER = "subprocess.run(['kill', '-INT', str(process)], check=True)"
+
+
+@pytest.mark.parametrize(("interrupt", "code"), [(BY_GDB, None), (BY_ANOTHER, -signal.SIGINT)])
+def test_only_the_interrupt_of_an_ending_gdb_is_kept_from_the_program(
+    endless: subprocess.Popen[str], interrupt: str, code: Optional[int], tmp_path: pathlib.Path
+) -> None:
+    (tmp_path / "halted.py").write_text(HALTED.format(interrupt=interrupt))
+    lines = [f"source {ROOT / 'gdbinit.py'}", "handle SIGINT pass nostop", "continue&", f"source {tmp_path}/halted.py"]
+    words = [word for line in [*lines, "detach"] for word in ("-ex", line)]
+    output = run("gdb", "-nx", "-q", "-batch", *words, "-p", str(endless.pid))
+    assert "Traceback" not in output and "Error" not in output, output
+    if code is None:
+        assert state_of(endless, "running")[:2] == ["TracerPid:\t0", "0 threads are stopped"]
+        assert endless.poll() is None
+    else:
+        assert endless.wait(DEADLINE) == code
