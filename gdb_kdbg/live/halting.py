@@ -15,7 +15,7 @@ from typing import Iterator, Optional
 import gdb
 
 from ..errors import KdbgError
-from .ptrace import Thread
+from .ptrace import Thread, tracer_of
 
 # A wait for the stop of a thread has no time limit of its own, so it is asked for again and again.
 _PATIENCE, _PAUSE = 2.0, 0.0005
@@ -41,6 +41,28 @@ def halted(process: int) -> Iterator[None]:
             for thread in mine:
                 with contextlib.suppress(KdbgError):  # it was killed
                     action(thread)
+
+
+def drop_interrupt() -> None:
+    """Keep the Ctrl-C that a GDB which ends by SIGTERM sends to the program from it, if it runs natively.
+
+    GDB 13 takes SIGTERM for a Ctrl-C too, and so for the program's while that runs in the foreground. Where the
+    program has not got it yet when GDB lets go, it would end it.
+    """
+    process = gdb.selected_inferior().pid
+    if process and tracer_of(process) == os.getpid() and _waits_for_interrupt(process):
+        with contextlib.suppress(KdbgError), halted(process):
+            pass
+
+
+# A signal to the process, of which no thread has been told.
+def _waits_for_interrupt(process: int) -> bool:
+    try:
+        with open(f"/proc/{process}/status", encoding="utf-8", errors="replace") as file:
+            waiting = next((line.split()[1] for line in file if line.startswith("ShdPnd:")), "0")
+    except OSError:
+        return False
+    return bool(int(waiting, 16) >> signal.SIGINT - 1 & 1)
 
 
 # For GDB, what a program that it runs clones is a thread, even one of another process.
@@ -77,8 +99,7 @@ def _halt(thread: Thread) -> bool:
     raise KdbgError(f"thread {thread.number} does not stop")
 
 
-# GDB 13 passes the SIGTERM that ends it on to a program that runs in the foreground, as a Ctrl-C. It would come to the
-# program when nobody traces it any more, and end it. A thread that is stopped executes nothing until it has got it.
+# See `drop_interrupt`. A thread that is stopped executes nothing until it has got the signal.
 def _drop_interrupt(thread: Thread) -> None:
     if not thread.is_about_to_get(signal.SIGINT, os.getpid()):
         return

@@ -153,8 +153,11 @@ class GdbSession:
 
     def end(self) -> None:
         """GDB ends: undo what was done to the program, and disarm."""
+        from .halting import drop_interrupt
+
         self.leaving.run()
         self.disarm()
+        drop_interrupt()
 
     def overlaps(self) -> GdbOverlaps:
         if self._overlaps is None:

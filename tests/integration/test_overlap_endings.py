@@ -62,10 +62,12 @@ def state_of(process: subprocess.Popen[str], running: str) -> Sequence[str]:
     return [*status, f"{len(stopped)} threads are stopped", (root / "maps").read_text()]
 
 
-def started_gdb(process: subprocess.Popen[str], early: Sequence[str], lines: Sequence[str]) -> subprocess.Popen[str]:
-    """A GDB that has put a probe in and done some lines."""
+def started_gdb(
+    process: subprocess.Popen[str], early: Sequence[str], lines: Sequence[str], first: str = "kdbg overlap copy --log"
+) -> subprocess.Popen[str]:
+    """A GDB that has put a probe in, or done another command, and some lines."""
     words = [word for line in early for word in ("-iex", line)]
-    for line in (f"source {ROOT / 'gdbinit.py'}", "kdbg overlap copy --log", *lines):
+    for line in (f"source {ROOT / 'gdbinit.py'}", first, *lines):
         words += ["-ex", line]
     return subprocess.Popen(
         ["gdb", "-nx", "-q", *words, "-p", str(process.pid)],
@@ -102,6 +104,21 @@ def test_nothing_stays(endless: subprocess.Popen[str], running: str, ending: str
     output = "".join(shown) + gdb.communicate(f"{ending}\nquit\n", timeout=DEADLINE)[0]
     assert state_of(endless, running) == before, output
     assert "Traceback" not in output and "kdbg: " not in output and "internal" not in output, output
+    assert endless.poll() is None, "it lives"
+
+
+@pytest.mark.parametrize("command", ["kdbg canary", "kdbg canary --syscalls", "kdbg watch guard"])
+def test_a_program_that_runs_in_the_foreground_outlives_a_gdb_that_is_ended(
+    endless: subprocess.Popen[str], command: str
+) -> None:
+    before = state_of(endless, "running")
+    gdb = started_gdb(endless, *RUNNING["running"], command)
+    assert gdb.stdout is not None
+    assert any("there!" in line for line in gdb.stdout)
+    wait_until(lambda: "stopped" not in status(endless), "it does not run")
+    gdb.send_signal(signal.SIGTERM)
+    output = gdb.communicate(timeout=DEADLINE)[0]
+    assert state_of(endless, "running") == before, output
     assert endless.poll() is None, "it lives"
 
 
