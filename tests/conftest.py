@@ -15,10 +15,14 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 import support  # noqa: E402
 from support import KernelBuilder  # noqa: E402  (the path is set above)
 
-# What a shell starts in the background ignores the signals of the keyboard, and so would all that is started here.
-for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGQUIT, signal.SIG_DFL)):
+# What a shell starts in the background ignores the signals of the keyboard, what nohup starts that of a terminal that
+# goes away; and so would all that is started here, unless the signal has its default or a handler, which is not passed
+# on. Python ignores two itself, and the last three stop who writes to a terminal.
+_ITS_OWN = {signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU}
+_HANDLERS = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: lambda *_: None}
+for number in signal.valid_signals() - _ITS_OWN:
     if signal.getsignal(number) is signal.SIG_IGN:
-        signal.signal(number, handler)
+        signal.signal(number, _HANDLERS.get(number, signal.SIG_DFL))
 
 
 @pytest.fixture(scope="session")
