@@ -85,6 +85,8 @@ def gdb(
 ) -> GdbOutput:
     """Run GDB on a script of lines, each in one `-ex`, with kdbg sourced; an error does not end the script."""
     script = [f"source {ROOT / 'gdbinit.py'}", "set pagination off", "set confirm off", "set width 0"]
+    # GDB would ask a stub again, or give it up, that has not answered within two seconds.
+    script += [f"set remotetimeout {DEADLINE:.0f}"]
     script += ["set kdbg format json"] if json_format else []
     words = [word for line in [*script, *lines] for word in ("-ex", line)]
     env = {**os.environ, **(environment or {})}
