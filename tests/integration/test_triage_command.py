@@ -77,6 +77,15 @@ def test_a_pool_finds_what_one_process_finds(logs: pathlib.Path, expected: Dict[
     assert (expected["logs"], expected["crashes"]) == (300, 216)
 
 
+def test_a_machine_with_one_processor_may_have_a_pool_too(logs: pathlib.Path, expected: Dict[str, Any]) -> None:
+    all_of_them = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(all_of_them)})
+    try:
+        assert report(str(logs), "--jobs", "2") == report(str(logs)) == expected
+    finally:
+        os.sched_setaffinity(0, all_of_them)
+
+
 def test_the_table_has_a_line_for_each_group(logs: pathlib.Path, expected: Dict[str, Any]) -> None:
     lines = run(str(logs)).splitlines()
     for group in expected["groups"]:
