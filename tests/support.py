@@ -184,9 +184,15 @@ def boot(kernel: pathlib.Path, append: str, directory: pathlib.Path, stopped: bo
 
 
 def wait_for_socket(path: pathlib.Path, process: subprocess.Popen[bytes]) -> None:
-    """Wait until a Unix socket is there, which QEMU makes before it listens to anything else."""
-    wait_until(lambda: path.exists() or process.poll() is not None, "QEMU did not open its gdbstub")
+    """Wait until QEMU listens at a Unix socket: its file is there a moment earlier, when nobody can connect yet."""
+    wait_until(lambda: _is_listening(path) or process.poll() is not None, "QEMU did not open its gdbstub")
     assert process.poll() is None, "QEMU ended at once"
+
+
+# The fourth column are flags, one of which (include/linux/net.h, __SO_ACCEPTCON) is that of a socket that listens.
+def _is_listening(path: pathlib.Path) -> bool:
+    rows = (line.split(None, 7) for line in pathlib.Path("/proc/net/unix").read_text().splitlines()[1:])
+    return any(int(row[3], 16) & 0x10000 for row in rows if len(row) == 8 and row[7] == str(path))
 
 
 def wait_until(holds: Callable[[], bool], failure: str) -> None:
