@@ -20,6 +20,8 @@ KERNEL_SOURCE = ROOT / "examples" / "kernel"
 # Far above what anything takes: it ends what hangs, and times nothing, however busy the machine is.
 DEADLINE = 240.0
 GDB_ABORTS = "inferior_thread: Assertion `current_thread_ != nullptr' failed"
+# By itself GDB asks a stub again that has not answered within two seconds, and gives it up in the end.
+PATIENT = f"set remotetimeout {DEADLINE:.0f}"
 KernelBuilder = Callable[..., pathlib.Path]
 
 
@@ -85,8 +87,7 @@ def gdb(
 ) -> GdbOutput:
     """Run GDB on a script of lines, each in one `-ex`, with kdbg sourced; an error does not end the script."""
     script = [f"source {ROOT / 'gdbinit.py'}", "set pagination off", "set confirm off", "set width 0"]
-    # GDB would ask a stub again, or give it up, that has not answered within two seconds.
-    script += [f"set remotetimeout {DEADLINE:.0f}"]
+    script += [PATIENT]
     script += ["set kdbg format json"] if json_format else []
     words = [word for line in [*script, *lines] for word in ("-ex", line)]
     env = {**os.environ, **(environment or {})}
