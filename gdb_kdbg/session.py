@@ -63,7 +63,7 @@ class Session(Protocol):
         ...
 
     def processes(self) -> int:
-        """How many processes a command may read files with: 1 inside GDB, which must not be forked."""
+        """How many processes a command may read files with; 0 inside GDB, which must not be forked."""
         ...
 
     @property

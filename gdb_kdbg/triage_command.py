@@ -30,7 +30,7 @@ Parts = Iterator[Optional[Part]]
 def triage_logs(session: Session, options: Namespace) -> TriageReport:
     """Read all logs and return their groups; after Ctrl-C those of the logs read so far."""
     most = session.processes()
-    if most == 1 and (options.dask or (options.jobs or 1) > 1):
+    if not most and (options.dask or (options.jobs or 1) > 1):
         raise KdbgError(
             "GDB reads logs alone: it must not be forked (leave out --jobs and --dask, or use kdbg outside)"
         )
@@ -43,7 +43,7 @@ def triage_logs(session: Session, options: Namespace) -> TriageReport:
 def _reader(options: Namespace, most: int) -> Callable[[Sequence[Log], bool], Parts]:
     if options.jobs == 0:
         raise KdbgError("--jobs 0 would read nothing")
-    jobs = options.jobs or most
+    jobs = options.jobs or most or 1
     if options.dask:
         from .triage_dask import read_on_cluster
 

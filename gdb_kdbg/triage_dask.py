@@ -13,7 +13,8 @@ from .triage_work import Part, lost, work
 from .units import safe_text, shown
 
 _ADDRESS = re.compile(r"(?:(?:tcp|tls)://)?(\[[0-9a-fA-F:.]+\]|[\w.-]+):(\d{1,5})")
-_CONNECTING = 5
+# A scheduler that is busy answers late; one that is not there is told at once, unless something drops packets.
+_CONNECTING = 30
 # Batches given out ahead, for each thread of the cluster.
 _AHEAD = 3
 _REASON = 200

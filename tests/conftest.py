@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import pathlib
 import signal
 import sys
@@ -15,10 +16,26 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 import support  # noqa: E402
 from support import KernelBuilder  # noqa: E402  (the path is set above)
 
-# What a shell starts in the background ignores the signals of the keyboard, and so would all that is started here.
-for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGQUIT, signal.SIG_DFL)):
+# What a shell starts in the background ignores the signals of the keyboard, what nohup starts that of a terminal that
+# goes away; and so would all that is started here, unless the signal has its default or a handler, which is not passed
+# on. Python ignores two itself, and the last three stop who writes to a terminal.
+_ITS_OWN = {signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU}
+_HANDLERS = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: lambda *_: None}
+for number in signal.valid_signals() - _ITS_OWN:
     if signal.getsignal(number) is signal.SIG_IGN:
-        signal.signal(number, handler)
+        signal.signal(number, _HANDLERS.get(number, signal.SIG_DFL))
+
+
+# What a user's environment may have that changes what programs print, how they are built, or where they are loaded.
+_CHANGING = (
+    "NO_COLOR FORCE_COLOR CLICOLOR CLICOLOR_FORCE GCC_COLORS COLUMNS LINES LANGUAGE DEBUGINFOD_URLS GDBHISTFILE "
+    "LD_BIND_NOW LD_BIND_NOT LD_PRELOAD GLIBC_TUNABLES MALLOC_CHECK_ MALLOC_PERTURB_ MALLOC_ARENA_MAX "
+    "MAKEFLAGS MFLAGS MAKELEVEL GNUMAKEFLAGS CPATH C_INCLUDE_PATH LIBRARY_PATH SOURCE_DATE_EPOCH RUSTFLAGS "
+    "O DEBUG SIZES PROBE RING FAULT DEBUG_EVENTS RELR STRIP PYTHONWARNINGS"
+).split()
+for name in (*_CHANGING, *(key for key in os.environ if key == "LANG" or key.startswith("LC_"))):
+    if not (name in ("LANG", "LC_ALL", "LC_CTYPE") and os.environ.get(name, "").startswith("C")):
+        os.environ.pop(name, None)
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,8 @@ KERNEL_SOURCE = ROOT / "examples" / "kernel"
 # Far above what anything takes: it ends what hangs, and times nothing, however busy the machine is.
 DEADLINE = 240.0
 GDB_ABORTS = "inferior_thread: Assertion `current_thread_ != nullptr' failed"
+# By itself GDB asks a stub again that has not answered within two seconds, and gives it up in the end.
+PATIENT = f"set remotetimeout {DEADLINE:.0f}"
 KernelBuilder = Callable[..., pathlib.Path]
 
 
@@ -85,6 +87,7 @@ def gdb(
 ) -> GdbOutput:
     """Run GDB on a script of lines, each in one `-ex`, with kdbg sourced; an error does not end the script."""
     script = [f"source {ROOT / 'gdbinit.py'}", "set pagination off", "set confirm off", "set width 0"]
+    script += [PATIENT]
     script += ["set kdbg format json"] if json_format else []
     words = [word for line in [*script, *lines] for word in ("-ex", line)]
     env = {**os.environ, **(environment or {})}
@@ -182,9 +185,15 @@ def boot(kernel: pathlib.Path, append: str, directory: pathlib.Path, stopped: bo
 
 
 def wait_for_socket(path: pathlib.Path, process: subprocess.Popen[bytes]) -> None:
-    """Wait until a Unix socket is there, which QEMU makes before it listens to anything else."""
-    wait_until(lambda: path.exists() or process.poll() is not None, "QEMU did not open its gdbstub")
+    """Wait until QEMU listens at a Unix socket: its file is there a moment earlier, when nobody can connect yet."""
+    wait_until(lambda: _is_listening(path) or process.poll() is not None, "QEMU did not open its gdbstub")
     assert process.poll() is None, "QEMU ended at once"
+
+
+# The fourth column are flags, one of which (include/linux/net.h, __SO_ACCEPTCON) is that of a socket that listens.
+def _is_listening(path: pathlib.Path) -> bool:
+    rows = (line.split(None, 7) for line in pathlib.Path("/proc/net/unix").read_text().splitlines()[1:])
+    return any(int(row[3], 16) & 0x10000 for row in rows if len(row) == 8 and row[7] == str(path))
 
 
 def wait_until(holds: Callable[[], bool], failure: str) -> None:

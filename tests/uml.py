@@ -135,6 +135,10 @@ class Guest:
         """The kernel's processes on the host and their states: the main one, helpers, one for each guest process."""
         return session(self.pid)
 
+    def guests(self) -> set[int]:
+        """Those of its processes that are guest processes, which it traces; they run or are stopped by it."""
+        return {pid for pid in self.processes() if tracer(pid) == self.pid}
+
 
 @contextlib.contextmanager
 def console_shown(guest: Guest) -> Iterator[None]:
@@ -154,6 +158,14 @@ def session(leader: int) -> dict[int, str]:
             if int(words[3]) == leader and words[0] not in "ZX":
                 found[int(entry.parent.name)] = words[0]
     return found
+
+
+def tracer(process: int) -> int:
+    """Which process traces a process; 0 if none does, or if it has ended."""
+    with contextlib.suppress(OSError):
+        found = re.search(r"^TracerPid:\s*(\d+)", pathlib.Path(f"/proc/{process}/status").read_text(), re.MULTILINE)
+        return int(found[1]) if found else 0
+    return 0
 
 
 def kill_all(process: subprocess.Popen[bytes]) -> None:
@@ -217,7 +229,9 @@ def state(guest: Guest) -> State:
             start, end = int(first, 16), int(last, 16)
             text[path] = hashlib.sha256(os.pread(memory.fileno(), end - start, start)).hexdigest()
     signals = tuple(re.findall(r"^Sig(?:Ign|Cgt):.*$", (root / "status").read_text(), re.MULTILINE))
-    helpers = frozenset(pid for pid, how in guest.processes().items() if how != "t")
+    # A guest process may run, or end just now; the helpers live on, and are traced by nobody.
+    others = {pid for pid in guest.processes() if tracer(pid) != guest.pid}
+    helpers = frozenset(others & guest.processes().keys())
     return State(mappings, text, signals, helpers)
 
 

@@ -18,7 +18,7 @@ from ..errors import KdbgError
 from .ptrace import Thread, tracer_of
 
 # A wait for the stop of a thread has no time limit of its own, so it is asked for again and again.
-_PATIENCE, _PAUSE = 2.0, 0.0005
+_PATIENCE, _PAUSE = 10.0, 0.0005
 _STOPPED, _ENDED = ("t", "T"), ("Z", "X", "")
 
 

@@ -68,7 +68,7 @@ class GdbSession:
         raise NotSupported("standard input is GDB's own here: name a file, a socket or a terminal")
 
     def processes(self) -> int:
-        return 1
+        return 0
 
     @property
     def settings(self) -> Mapping[str, str]:

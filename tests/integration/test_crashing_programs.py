@@ -9,13 +9,14 @@ import subprocess
 
 import pytest
 import runtimes
+import support
 
 
 def outcome(program: pathlib.Path, *arguments: str) -> tuple[int, str]:
     """Run a program without leaving a core; return its exit status (minus the signal) and what it printed."""
     done = subprocess.run(
         [str(program), *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-        text=True, timeout=60, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CORE, (0, 0)),
+        text=True, timeout=support.DEADLINE, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CORE, (0, 0)),
     )  # fmt: skip
     return done.returncode, done.stdout
 

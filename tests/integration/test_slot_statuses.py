@@ -415,9 +415,12 @@ def kernel_core(program: pathlib.Path, directory: pathlib.Path) -> pathlib.Path:
     """Let a program die by its own breakpoint in main."""
     if pathlib.Path("/proc/sys/kernel/core_pattern").read_text().strip() != "core":
         pytest.skip("core_pattern is not `core`: the dump goes elsewhere")
-    limit = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+    most = resource.getrlimit(resource.RLIMIT_CORE)[1]
     subprocess.run(
-        [str(program)], cwd=directory, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CORE, limit), check=False
+        [str(program)],
+        cwd=directory,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CORE, (most, most)),
+        check=False,
     )
     found = sorted(directory.glob("core*"))
     if not found:

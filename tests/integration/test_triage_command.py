@@ -77,6 +77,15 @@ def test_a_pool_finds_what_one_process_finds(logs: pathlib.Path, expected: Dict[
     assert (expected["logs"], expected["crashes"]) == (300, 216)
 
 
+def test_a_machine_with_one_processor_may_have_a_pool_too(logs: pathlib.Path, expected: Dict[str, Any]) -> None:
+    all_of_them = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(all_of_them)})
+    try:
+        assert report(str(logs), "--jobs", "2") == report(str(logs)) == expected
+    finally:
+        os.sched_setaffinity(0, all_of_them)
+
+
 def test_the_table_has_a_line_for_each_group(logs: pathlib.Path, expected: Dict[str, Any]) -> None:
     lines = run(str(logs)).splitlines()
     for group in expected["groups"]:
@@ -122,11 +131,13 @@ def test_ctrl_c_tells_and_keeps_what_was_read_and_ends_all_processes(tmp_path: p
         os.link(first, directory / f"{number:04d}.log")
     with Terminal([*PROGRAM, str(directory), "--jobs", "2", "--resume", str(state)]) as terminal:
         terminal.wait_for("of 2000 logs read")
+        support.wait_until(state.exists, "nothing is kept of what was read")
         children = pathlib.Path(f"/proc/{terminal.pid}/task/{terminal.pid}/children").read_text().split()
         terminal.type(INTERRUPT)
         shown = terminal.wait_for_end()
     assert "interrupted: " in shown and "Traceback" not in shown
-    assert len(children) == 2 and not any(is_running(pathlib.Path("/proc", child)) for child in children)
+    assert len(children) == 2
+    support.wait_until(lambda: not any(is_running(pathlib.Path("/proc", child)) for child in children), "they run on")
     kept = set(json.loads(state.read_text())["logs"])
     assert 0 < len(kept) < 2000
     for path in directory.iterdir():
@@ -135,31 +146,53 @@ def test_ctrl_c_tells_and_keeps_what_was_read_and_ends_all_processes(tmp_path: p
     assert report(str(directory), "--resume", str(state))["groups"][0]["crashes"] == len(kept)
 
 
+# Each reader says that it has a batch, and waits with it for a file.
+HELD = """
+import os, pathlib, select, sys
+from gdb_kdbg import triage_pool
+from gdb_kdbg.offline.program import main
+work, held = triage_pool.work, pathlib.Path(sys.argv[1])
+def wait_and_work(batch, keep):
+    (held / str(os.getpid())).touch()
+    while not (held / "go").exists():
+        select.select([], [], [], 0.01)
+    return work(batch, keep)
+triage_pool.work = wait_and_work
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+def two_readers(directory: pathlib.Path) -> Tuple["subprocess.Popen[bytes]", List[pathlib.Path]]:
+    """A triage of a hundred logs, both of whose readers have a batch and wait for the file `go`."""
+    logs, held = directory / "logs", directory / "held"
+    logs.mkdir()
+    held.mkdir()
+    oops.write_logs(logs, 100)
+    words = [sys.executable, "-c", HELD, str(held), "triage", str(logs), "--jobs", "2", "--format", "json"]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, cwd=support.ROOT)
+    support.wait_until(lambda: len(list(held.iterdir())) == 2, "no processes were started")
+    return process, [pathlib.Path("/proc", path.name) for path in held.iterdir()]
+
+
 def test_a_reader_that_is_killed_costs_no_result(tmp_path: pathlib.Path) -> None:
-    directory = tmp_path / "logs"
-    directory.mkdir()
-    oops.write_logs(directory, 100, before=2000)
-    process = subprocess.Popen(
-        [*PROGRAM, str(directory), "--jobs", "2", "--format", "json"], stdout=subprocess.PIPE, cwd=support.ROOT
-    )
-    children = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    support.wait_until(lambda: len(children.read_text().split()) == 2, "no processes were started")
-    os.kill(int(children.read_text().split()[0]), signal.SIGKILL)
+    process, readers = two_readers(tmp_path)
+    os.kill(int(readers[0].name), signal.SIGKILL)
+    (tmp_path / "held" / "go").touch()
     output = process.communicate(timeout=support.DEADLINE)[0]
     assert json.loads(output)["data"]["crashes"] == 90
+    # Another one took its place.
+    assert len(list((tmp_path / "held").iterdir())) == 4
 
 
 def test_readers_end_when_the_program_is_killed(tmp_path: pathlib.Path) -> None:
-    directory = tmp_path / "logs"
-    directory.mkdir()
-    oops.write_logs(directory, 300, before=2000)
-    process = subprocess.Popen([*PROGRAM, str(directory), "--jobs", "2"], stdout=subprocess.DEVNULL, cwd=support.ROOT)
-    children = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    support.wait_until(lambda: len(children.read_text().split()) == 2, "no processes were started")
-    readers = [pathlib.Path("/proc", child) for child in children.read_text().split()]
+    process, readers = two_readers(tmp_path)
+    assert all(map(is_running, readers))
     process.kill()
     process.wait()
+    (tmp_path / "held" / "go").touch()
     support.wait_until(lambda: not any(map(is_running, readers)), "they went on")
+    assert process.stdout is not None
+    process.stdout.close()
 
 
 # Where nobody waits for orphans, what is left of them stays.

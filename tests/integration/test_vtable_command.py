@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pathlib
-import socket
+import re
 import subprocess
 from typing import Any, Iterator
 
@@ -254,15 +254,11 @@ def test_a_core_dump_gives_the_same(directory: pathlib.Path) -> None:
 @pytest.fixture
 def gdbserver(directory: pathlib.Path) -> Iterator[str]:
     require("gdbserver")
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        port = probe.getsockname()[1]
     process = subprocess.Popen(
-        ["gdbserver", "--once", f"localhost:{port}", str(rust(directory))], stderr=subprocess.PIPE, text=True
+        ["gdbserver", "--once", "localhost:0", str(rust(directory))], stderr=subprocess.PIPE, text=True
     )
     assert process.stderr is not None
-    while "Listening" not in process.stderr.readline():
-        assert process.poll() is None
+    port = next(found[1] for line in process.stderr if (found := re.search(r"on port (\d+)", line)))
     yield f"target remote localhost:{port}"
     process.kill()
     process.wait()

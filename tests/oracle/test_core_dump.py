@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Iterator, Optional
 
 import pytest
+from support import DEADLINE
 
 from gdb_kdbg.dumps.core import CoreTarget
 from gdb_kdbg.dwarf import line_at
@@ -34,7 +35,7 @@ def need(*tools: str) -> None:
 
 def gdb(folder: Path, *arguments: str, expect: str = "") -> str:
     command = ["gdb", "-nx", "-batch", "-ex", "set debuginfod enabled off", *arguments]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace", timeout=60)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace", timeout=DEADLINE)
     assert expect in done.stdout, done.stdout + done.stderr
     return done.stdout
 
@@ -110,7 +111,7 @@ def dump_by_kernel(program: Path) -> Path:
         resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
 
     process = subprocess.Popen([str(program)], cwd=program.parent, preexec_fn=allow)
-    process.wait(timeout=30)
+    process.wait(timeout=DEADLINE)
     cores = [program.parent / name for name in ("core", f"core.{process.pid}")]
     found = next((core for core in cores if core.exists()), None)
     if found is None:

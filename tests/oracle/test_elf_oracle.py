@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from elftools.elf import elffile, enums
+from support import DEADLINE
 
 from gdb_kdbg.demangle import demangle
 from gdb_kdbg.dwarf import line_at, variable_type
@@ -31,7 +32,7 @@ def need(*tools: str) -> None:
 
 
 def run(*command: str, **environment: str) -> str:
-    done = subprocess.run(command, capture_output=True, env={**os.environ, **environment}, timeout=60)
+    done = subprocess.run(command, capture_output=True, env={**os.environ, **environment}, timeout=DEADLINE)
     assert done.returncode == 0, done.stderr.decode(errors="replace")
     return done.stdout.decode(errors="replace")
 
@@ -155,7 +156,9 @@ def test_demangled_names_equal_those_of_the_binary_utilities() -> None:
         pytest.skip("no C++ or Rust library here")
     stripped = [re.sub(r"(@.*|\.(?!\.|_|[A-Z$]).*)", "", name) if name.startswith("_R") else name for name in names]
     # Without -i it says `std::basic_ostream<...>` where __cxa_demangle says `std::ostream`.
-    done = subprocess.run(["c++filt", "-i"], input="\n".join(stripped), capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        ["c++filt", "-i"], input="\n".join(stripped), capture_output=True, text=True, timeout=DEADLINE
+    )
     theirs = done.stdout.splitlines()
     differing = [
         (name, demangle(name), other)

@@ -80,7 +80,16 @@ def test_the_story_is_in_the_log(logs: dict[str, pathlib.Path]) -> None:
 
 def test_while_the_kernel_runs_it_is_followed_and_not_stopped(kernels: KernelBuilder, tmp_path: pathlib.Path) -> None:
     with support.boot(kernels(), "bench=getpid:2000000000 debug=process,fault", tmp_path) as guest:
-        words = ["-ex", "source gdbinit.py", "-ex", "set style enabled off", "-ex", guest.connect]
+        words = [
+            "-ex",
+            "source gdbinit.py",
+            "-ex",
+            "set style enabled off",
+            "-ex",
+            support.PATIENT,
+            "-ex",
+            guest.connect,
+        ]
         with Terminal(["gdb", "-nx", "-q", str(guest.kernel), *words]) as terminal:
             terminal.wait_for("(gdb) ")
             terminal.type(b"continue &\n")

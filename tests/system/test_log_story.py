@@ -165,8 +165,8 @@ def test_the_page_of_a_log(
     title = "The copy routine was asked for 4 bytes and wrote 8, over the guard in editor (pid 3)"
     assert value(chromium, "document.querySelector('h1').textContent") == title
     assert value(chromium, "document.querySelector('.badge').textContent") == "Routine at fault"
-    # The guard is random: a byte of it may be the one that was written over it.
-    assert value(chromium, "document.querySelectorAll('.memory .byte.wrong').length") in (3, 4)
+    # Four bytes were overwritten; the guard is random, so that some of them may be what they were.
+    assert 2 <= value(chromium, "document.querySelectorAll('.memory .byte.wrong').length") <= 4
     assert value(chromium, "document.querySelectorAll('.memory .copy.culprit .overrun').length") == 1
     assert value(chromium, "document.querySelector('.moment.culprit').textContent") == "culprit #14"
     marked = value(chromium, "[...document.querySelectorAll('#details mark')].map((line) => line.textContent).join()")

@@ -167,8 +167,8 @@ def test_hostile_guest_cannot_move_the_terminal(kernels: KernelBuilder, tmp_path
 def test_one_ctrl_c_stops_a_storm_of_checks(kernels: KernelBuilder, tmp_path: pathlib.Path) -> None:
     """The guest makes system calls without end, each with two checks; a terminal interrupts GDB and its children."""
     with support.boot(kernels(), "bench=getpid:100000000", tmp_path) as guest:
-        lines = [f"source {support.ROOT / 'gdbinit.py'}", guest.connect, "kdbg canary --syscalls", "continue",
-                 "echo stopped\\n", "kdbg canary", "kdbg canary --off", "kill"]  # fmt: skip
+        lines = [f"source {support.ROOT / 'gdbinit.py'}", support.PATIENT, guest.connect, "kdbg canary --syscalls",
+                 "continue", "echo stopped\\n", "kdbg canary", "kdbg canary --off", "kill"]  # fmt: skip
         words = [word for line in lines for word in ("-ex", line)]
         process = subprocess.Popen(
             ["gdb", "-nx", "-batch", *words, str(guest.kernel)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,

@@ -141,7 +141,7 @@ def test_fifty_rounds_leave_no_trace(guest: uml.Guest, tmp_path: pathlib.Path) -
     ]  # fmt: skip
     position = len(guest.console)
     output = support.gdb(
-        [script(tmp_path, "\n".join(one * ROUNDS) + "\n")], json_format=False, deadline=30 + 3 * ROUNDS
+        [script(tmp_path, "\n".join(one * ROUNDS) + "\n")], json_format=False, deadline=support.DEADLINE + 10 * ROUNDS
     )
     assert output.text.count("connected: ") == ROUNDS and "kdbg: " not in output.text
     support.wait_until(lambda: guest.console[position:].count("calls ended with 0") == ROUNDS, "not all were done")

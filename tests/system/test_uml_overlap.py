@@ -144,7 +144,7 @@ def test_rounds_leave_no_trace(guest: uml.Guest) -> None:
     ]  # fmt: skip
     ways: Sequence[Sequence[str]] = (["kdbg overlap --off", "detach"], ["detach"])
     lines = [line for number in range(ROUNDS) for line in (*one, *ways[number % 2])]
-    output = support.gdb(lines, deadline=30 + 3 * ROUNDS)
+    output = support.gdb(lines, deadline=support.DEADLINE + 10 * ROUNDS)
     assert len(hits(output)) == ROUNDS and "kdbg: " not in output.text
     # And one that is left where it was caught.
     output = support.gdb(one[:4])

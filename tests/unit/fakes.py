@@ -180,7 +180,7 @@ class FakeSession:
         return None
 
     def processes(self) -> int:
-        return 1
+        return 0
 
     def standard_input(self) -> int:
         raise NotSupported("standard input is GDB's own here: name a file, a socket or a terminal")

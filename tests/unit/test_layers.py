@@ -150,7 +150,7 @@ def test_modules_import_each_other_in_no_circle() -> None:
 def run(code: str, *options: str) -> Sequence[str]:
     """Run code in a plain interpreter and return the words it prints."""
     done = subprocess.run(
-        [sys.executable, *options, "-c", code], cwd=PACKAGE.parent, capture_output=True, text=True, timeout=60
+        [sys.executable, *options, "-c", code], cwd=PACKAGE.parent, capture_output=True, text=True, timeout=240
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.split()
