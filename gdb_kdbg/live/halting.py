@@ -25,22 +25,19 @@ _STOPPED, _ENDED = ("t", "T"), ("Z", "X", "")
 @contextlib.contextmanager
 def halted(process: int) -> Iterator[None]:
     """Keep all threads of a traced process from running; raise KdbgError, with all going on, if one does not stop."""
-    mine: list[Thread] = []
-    seen: set[int] = set()
+    seen: dict[int, _Halted] = {}
     try:
         # A thread may start another while it is not stopped yet.
-        while new := sorted(_threads(process) - seen):
+        while new := sorted(_threads(process) - seen.keys()):
             for number in new:
-                seen.add(number)
-                thread = Thread(number)
-                if _halt(thread):
-                    mine.append(thread)
+                seen[number] = _Halted(Thread(number))
+                seen[number].halt()
         yield
     finally:
-        for action in (_drop_interrupt, Thread.go_on):
-            for thread in mine:
+        for action in (_Halted.drop_interrupt, _Halted.go_on):
+            for halted in seen.values():
                 with contextlib.suppress(KdbgError):  # it was killed
-                    action(thread)
+                    action(halted)
 
 
 def drop_interrupt() -> None:
@@ -50,19 +47,19 @@ def drop_interrupt() -> None:
     program has not got it yet when GDB lets go, it would end it.
     """
     process = gdb.selected_inferior().pid
-    if process and tracer_of(process) == os.getpid() and _waits_for_interrupt(process):
+    if process and tracer_of(process) == os.getpid() and _waits(process, "ShdPnd", signal.SIGINT):
         with contextlib.suppress(KdbgError), halted(process):
             pass
 
 
-# A signal to the process, of which no thread has been told.
-def _waits_for_interrupt(process: int) -> bool:
+# A signal that has not been delivered: to the process (ShdPnd), or to one thread alone (SigPnd).
+def _waits(thread: int, field: str, number: int) -> bool:
     try:
-        with open(f"/proc/{process}/status", encoding="utf-8", errors="replace") as file:
-            waiting = next((line.split()[1] for line in file if line.startswith("ShdPnd:")), "0")
+        with open(f"/proc/{thread}/status", encoding="utf-8", errors="replace") as file:
+            waiting = next((line.split()[1] for line in file if line.startswith(f"{field}:")), "0")
     except OSError:
         return False
-    return bool(int(waiting, 16) >> signal.SIGINT - 1 & 1)
+    return bool(int(waiting, 16) >> number - 1 & 1)
 
 
 # For GDB, what a program that it runs clones is a thread, even one of another process.
@@ -74,48 +71,62 @@ def _threads(process: int) -> set[int]:
         return known
 
 
-# Whether the thread was stopped here, and is to go on.
-def _halt(thread: Thread) -> bool:
-    asked, end = False, time.monotonic() + _PATIENCE
-    while time.monotonic() < end:
-        news = thread.news()
-        if news is None:
-            state = _state(thread.number)
-            if state in _ENDED or (state in _STOPPED and thread.news() is None):
-                return False
-            if not asked:
-                thread.send(signal.SIGSTOP)
-                asked = True
-            time.sleep(_PAUSE)
-        elif news == signal.SIGSTOP and asked:
-            thread.take_news()
-            return True
-        elif news >= signal.SIGTRAP | 0x80 or news in (0, signal.SIGTRAP, signal.SIGSTOP):
-            return False
-        else:
-            thread.take_news()
-            # A Ctrl-C is meant for GDB; the others are the program's.
-            thread.go_on(0 if news == signal.SIGINT else news)
-    raise KdbgError(f"thread {thread.number} does not stop")
+class _Halted:
+    """A thread that was stopped here and is to go on, or that GDB has stopped, or is still to be told of."""
 
+    def __init__(self, thread: Thread) -> None:
+        self._thread = thread
+        self._is_mine = self._is_asked_by_gdb = False
 
-# See `drop_interrupt`. A thread that is stopped executes nothing until it has got the signal.
-def _drop_interrupt(thread: Thread) -> None:
-    if not thread.is_about_to_get(signal.SIGINT, os.getpid()):
-        return
-    thread.go_on()
-    end = time.monotonic() + _PATIENCE
-    while time.monotonic() < end:
-        news = thread.news()
-        if news == 0:
+    def halt(self) -> None:
+        thread, asked, end = self._thread, False, time.monotonic() + _PATIENCE
+        while time.monotonic() < end:
+            news = thread.news()
+            if news is None:
+                state = _state(thread.number)
+                if state in _ENDED or (state in _STOPPED and thread.news() is None):
+                    return
+                # A GDB that ends may have sent one already, and two are one.
+                if not asked and not _waits(thread.number, "SigPnd", signal.SIGSTOP):
+                    thread.send(signal.SIGSTOP)
+                    asked = True
+                time.sleep(_PAUSE)
+            elif news == signal.SIGSTOP:
+                thread.take_news()
+                self._is_mine, self._is_asked_by_gdb = True, not asked
+                return
+            elif news >= signal.SIGTRAP | 0x80 or news in (0, signal.SIGTRAP):
+                return
+            else:
+                thread.take_news()
+                # A Ctrl-C is meant for GDB; the others are the program's.
+                thread.go_on(0 if news == signal.SIGINT else news)
+        raise KdbgError(f"thread {thread.number} does not stop")
+
+    # See the function of that name. A thread that is stopped executes nothing until it has got the signal.
+    def drop_interrupt(self) -> None:
+        thread = self._thread
+        if thread.news() is not None or not thread.is_about_to_get(signal.SIGINT, os.getpid()):
             return
-        if news is None:
-            time.sleep(_PAUSE)
-            continue
-        thread.take_news()
-        if news == signal.SIGINT:
-            return
-        thread.go_on(news)
+        thread.go_on()
+        end = time.monotonic() + _PATIENCE
+        while time.monotonic() < end:
+            news = thread.news()
+            if news == 0:
+                return
+            if news is None:
+                time.sleep(_PAUSE)
+                continue
+            thread.take_news()
+            if news == signal.SIGINT:
+                return
+            thread.go_on(news)
+
+    def go_on(self) -> None:
+        if self._is_asked_by_gdb:
+            self._thread.send(signal.SIGSTOP)  # it waits for it
+        if self._is_mine:
+            self._thread.go_on()
 
 
 def is_stopped(number: int) -> bool:

@@ -27,6 +27,8 @@ _CONT, _SINGLESTEP, _GETREGS, _SETREGS = 7, 9, 12, 13
 _GETSIGINFO, _SETSIGINFO, _GETSIGMASK, _SETSIGMASK = 0x4202, 0x4203, 0x420A, 0x420B
 _GET_SYSCALL_INFO, _ENTERING = 0x420E, 1
 _GET_FILTER, _FILTER_STEP = 0x420C, 8
+# The si_code of int3, single step and watchpoint; that of ptrace's own events are others.
+_TRAPS = (0x80, 1, 2, 4)
 _PEEKSIGINFO, _OF_THE_PROCESS, _PEEKED = 0x4209, 1, 64
 _SIGINFO_SIZE, _MASK_SIZE = 128, 8
 _WAIT_ANY = 0x40000000  # __WALL: threads too
@@ -92,14 +94,21 @@ class Thread:
         return int(found.si_status) if found.si_code in (os.CLD_TRAPPED, os.CLD_STOPPED) else 0
 
     def is_about_to_get(self, number: int, sender: int) -> bool:
-        """Tell whether a signal that some process has sent to that of this stopped thread waits, and may come to it."""
+        """Tell whether a signal that some process has sent to that of this thread waits, and would be all that happens
+        if the thread went on: it does not block it, and was stopped by another one, not in the middle of a call."""
         asked = (ctypes.c_uint64 * 2)(0, _OF_THE_PROCESS | _PEEKED << 32)  # struct ptrace_peeksiginfo_args
         found = (ctypes.c_int32 * (_PEEKED * _SIGINFO_SIZE // 4))()
         count = self._ask(_PEEKSIGINFO, ctypes.addressof(asked), found)
         infos = (found[at : at + 5] for at in range(0, count * _SIGINFO_SIZE // 4, _SIGINFO_SIZE // 4))
         # si_signo, si_errno, si_code, which is 0 for kill(2), a gap, si_pid
         waits = any((info[0], info[2], info[4]) == (number, 0, sender) for info in infos)
-        return waits and not self._signal_mask() >> number - 1 & 1
+        return waits and self._is_stopped_by_signal() and not self._signal_mask() >> number - 1 & 1
+
+    def _is_stopped_by_signal(self) -> bool:
+        info = (ctypes.c_int32 * (_SIGINFO_SIZE // 4))()
+        if not self._was_stopped_by_signal(info):
+            return False
+        return info[0] == signal.SIGSTOP or (info[0] == signal.SIGTRAP and info[2] in _TRAPS)
 
     def seize(self) -> None:
         """Begin to trace a thread that nobody traces; it runs on."""

@@ -96,7 +96,7 @@ def test_nothing_stays(endless: subprocess.Popen[str], running: str, ending: str
     assert gdb.stdout is not None
     shown = [next(line for line in gdb.stdout if "there!" in line)]
     if running != "stopped":
-        wait_until(lambda: "stopped" not in status(endless), "it does not run")
+        wait_until(lambda: "stop" not in status(endless), "it does not run")
     maps = pathlib.Path(f"/proc/{endless.pid}/maps").read_text()
     assert maps != before[-1], "it is armed"
     if ending.startswith("SIG"):
@@ -115,7 +115,7 @@ def test_a_program_that_runs_in_the_foreground_outlives_a_gdb_that_is_ended(
     gdb = started_gdb(endless, *RUNNING["running"], command)
     assert gdb.stdout is not None
     assert any("there!" in line for line in gdb.stdout)
-    wait_until(lambda: "stopped" not in status(endless), "it does not run")
+    wait_until(lambda: "stop" not in status(endless), "it does not run")
     gdb.send_signal(signal.SIGTERM)
     output = gdb.communicate(timeout=DEADLINE)[0]
     assert state_of(endless, "running") == before, output
