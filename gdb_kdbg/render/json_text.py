@@ -1,4 +1,4 @@
-"""The JSON text of one large record, without the dictionaries that `json.dumps` would take: in a third of the time."""
+"""The JSON text of records: of a large one without the dictionaries of `json.dumps`, in a third of the time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Callable, Iterable, Sequence
 
 from ..units import ADDRESS_MASK
 from .fields import fields_of, is_record
-from .json import plain
+from .json import plain, plain_records
 
 # What json.dumps makes of values of one type.
 _WORDS = {None: "null", True: "true", False: "false"}
@@ -33,6 +33,12 @@ def record_texts(record: Any) -> tuple[str, str]:
         return json.dumps({name: value for name, value in plain(record).items() if name != "problems"}), told
     fields = getattr(type(record), "_fields", ("problems",))
     return _object(record, _layout(type(record), "problems" if "problems" in fields else "")), told
+
+
+def texts_of_records(records: Sequence[Any]) -> Iterable[tuple[str, str]]:
+    """Return the same of many small records of one kind, a column at a time."""
+    made = [(record.pop("problems", ()), record) for record in plain_records(records)]
+    return ((json.dumps(record), json.dumps(told)) for told, record in made)
 
 
 def _object(record: Any, layout: _Layout) -> str:

@@ -46,22 +46,12 @@ def stream_to_json(command: str, stream: Stream) -> Iterator[str]:
     import json
 
     from .json import SCHEMA, to_json
+    from .json_text import record_texts, texts_of_records
 
     head = f'{{"schema": {SCHEMA}, "command": {json.dumps(command)}, "data": '
     for rows in stream.rows:
-        yield "".join([f'{head}{record}, "problems": {told}}}\n' for record, told in _row_texts(rows)])
+        # A record that comes alone is large or was waited for; small ones by the hundred share their columns.
+        texts = (record_texts(rows[0]),) if len(rows) == 1 else texts_of_records(rows)
+        yield "".join([f'{head}{record}, "problems": {told}}}\n' for record, told in texts])
     end = stream.end()
     yield to_json(command, end) + "\n" if end is not None else ""
-
-
-# A record that comes alone is large or was waited for; small ones by the hundred share their columns.
-def _row_texts(rows: Sequence[Any]) -> Iterable[Tuple[str, str]]:
-    import json
-
-    from .json import plain_records
-    from .json_text import record_texts
-
-    if len(rows) == 1:
-        return (record_texts(rows[0]),)
-    records = [(record.pop("problems", ()), record) for record in plain_records(rows)]
-    return ((json.dumps(record), json.dumps(told)) for told, record in records)
