@@ -177,7 +177,8 @@ def boot(kernel: pathlib.Path, append: str, directory: pathlib.Path, stopped: bo
     ]  # fmt: skip
     process = subprocess.Popen([*command, *(["-S"] if stopped else [])], stdin=subprocess.DEVNULL)
     try:
-        wait_for_socket(stub, process)
+        if stopped:  # another one may have come to its end before anybody has looked
+            wait_for_socket(stub, process)
         yield Guest(kernel, directory, process)
     finally:
         process.kill()
