@@ -86,7 +86,7 @@ def _figures(name: str, runs: dict[str, list[Run]]) -> Sequence[Figure]:
     return [
         Figure(f"200 MB, {name}; json.loads line by line", value, statistics.median(seconds["json.loads"]), "s",
                median_ratio(seconds[name], seconds["json.loads"]), bar=1.0,
-               middle_half=middle_half(ratios) if len(ratios) > 1 else None),
+               middle_half=middle_half(ratios)),
         Figure(f"200 MB, {name}; grep -c", value, statistics.median(grep), "s", median_ratio(seconds[name], grep),
                bar=_LOG.stat().st_size / 1e6 / least, bar_is_of="value"),
         Figure(f"memory, {name}", memory, runs["json.loads"][0].memory, "MB", memory / runs["json.loads"][0].memory,

@@ -59,7 +59,9 @@ def median_ratio(values: Sequence[float], baseline: Sequence[float]) -> float:
     return statistics.median(value / base for value, base in zip(values, baseline))
 
 
-def middle_half(values: Sequence[float]) -> tuple[float, float]:
-    """Return the quartiles: half of the values lie between them."""
+def middle_half(values: Sequence[float]) -> Optional[tuple[float, float]]:
+    """Return the quartiles: half of the values lie between them. None for a single value."""
+    if len(values) < 2:
+        return None
     low, _, high = statistics.quantiles(values, n=4, method="inclusive")
     return low, high

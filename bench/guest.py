@@ -58,7 +58,7 @@ def _measure_call(call: str, kernels: Kernels, repeats: int) -> Sequence[Figure]
     best = _best_times(call, kernels, repeats)
     builds = list(best[BASELINE].values())
     plain = statistics.median(builds)
-    low, high = middle_half(builds)
+    low, high = middle_half(builds) or (plain, plain)
     # How far builds of one and the same kernel are apart.
     noise = (high - low) / plain
     few = CALLS[call] // _CHECKED_SHARE

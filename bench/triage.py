@@ -86,7 +86,7 @@ def _time(name: str, runs: Sequence[Run], bare: Sequence[Run]) -> Figure:
     bar = _BAR if name == "triage" else None
     return Figure(
         f"{_LOGS:,} logs: {name}", sorted(values)[len(values) // 2], sorted(baseline)[len(baseline) // 2], "s",
-        median_ratio(values, baseline), bar, "ratio", middle_half(ratios) if len(ratios) > 1 else None,
+        median_ratio(values, baseline), bar, "ratio", middle_half(ratios),
     )  # fmt: skip
 
 
