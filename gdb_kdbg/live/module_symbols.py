@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import tempfile
-from typing import IO, Sequence
+from typing import Sequence
 
 import gdb
 
@@ -20,7 +21,7 @@ class ModuleSymbols:
         self._target = target
         self._loaded: dict[str, str] = {}
         self._places: dict[str, int] = {}
-        self._copies: dict[str, IO[bytes]] = {}
+        self._copies: dict[str, tempfile.TemporaryDirectory[str]] = {}
         self.is_complete = True  # no module was seen in the middle of being loaded
 
     def refresh(self, directories: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
@@ -57,15 +58,16 @@ class ModuleSymbols:
         self._places[key] = module.text
         return []
 
-    # The file itself, or a copy that GDB can place.
+    # The file itself, or a copy that GDB can place, which has its name too: it is shown wherever a symbol is.
     def _placeable(self, key: str, path: str) -> str:
         content = at_zero(path)
         if content is None:
             return path
-        copy = self._copies[key] = tempfile.NamedTemporaryFile(prefix="kdbg-", suffix=".ko")  # noqa: SIM115 (GDB reads it until the end)
-        copy.write(content)
-        copy.flush()
-        return copy.name
+        directory = self._copies[key] = tempfile.TemporaryDirectory(prefix="kdbg-")  # GDB reads it until the end
+        copy = os.path.join(directory.name, os.path.basename(path))
+        with open(copy, "wb") as file:
+            file.write(content)
+        return copy
 
     def _drop(self, key: str) -> None:
         del self._loaded[key]
@@ -73,7 +75,7 @@ class ModuleSymbols:
             gdb.execute(f"remove-symbol-file -a {self._places.pop(key):#x}", to_string=True)
         copy = self._copies.pop(key, None)
         if copy is not None:
-            copy.close()
+            copy.cleanup()
 
 
 def _quoted(path: str) -> str:

@@ -57,8 +57,11 @@ def test_a_bias_moves_a_bare_file(program: pathlib.Path) -> None:
 
 
 def test_statuses_of_a_running_program(program: pathlib.Path) -> None:
-    lines = ["break main", "run", "kdbg got program", "break strlen if $_streq((char *) $rdi, changed)", "continue"]
-    output = support.gdb([*lines, "kdbg got program"], str(program))
+    # By its line: a breakpoint at strlen, which has a resolver in the C library and a namesake in the loader, is not
+    # one at what the program calls in every GDB.
+    after = 1 + next(number for number, line in enumerate(SOURCE.splitlines(), 1) if "printf(" in line)
+    lines = ["break main", "run", "kdbg got program", f"break program.c:{after}", "continue", "kdbg got program"]
+    output = support.gdb(lines, str(program))
     assert [slot_of(output, "printf", index)["status"] for index in (0, 1)] == ["lazy", "resolved"]
     assert slot_of(output, "printf")["points_to"] == "printf (libc.so.6)"
     table = [slot for slot in slots(output) if slot["symbol"] == "inner"]

@@ -15,8 +15,9 @@ import uml
 
 ROUNDS = int(os.environ.get("KDBG_UML_ROUNDS", "6"))
 SYSTEM_CALL = ["proc_reg_write", "vfs_write", "ksys_write", "sys_write", "handle_syscall", "userspace"]
-# How memcpy_orig begins in every kernel of this generation (arch/x86/lib/memcpy_64.S).
-MEMCPY = "4889f84883fa20727e4038fe7c35"
+# How memcpy_orig begins (arch/x86/lib/memcpy_64.S) with its first jump in two bytes, as in Debian's Linux 6.1, and in
+# six, as in its 6.12.
+MEMCPY = ("4889f8 4883fa20 727e 4038fe 7c35", "4889f8 4883fa20 0f827f000000 4038fe 7c35")
 
 
 @pytest.fixture(scope="module")
@@ -281,7 +282,9 @@ def test_a_stripped_kernel_is_not_mistaken_for_its_libc(tmp_path: pathlib.Path) 
         assert "remain" in output.problems("connect")[0] and output.data("status")["armed"] == []
         assert uml.state(guest) == before
         # Its memcpy is there all the same, and can be named by its address.
-        find = f"gdb.selected_inferior().search_memory(0x60000000, 16 << 20, bytes.fromhex('{MEMCPY}'))"
+        content = pathlib.Path(uml.stripped()).read_bytes()
+        (routine,) = [code for code in MEMCPY if bytes.fromhex(code) in content]
+        find = f"gdb.selected_inferior().search_memory(0x60000000, 16 << 20, bytes.fromhex('{routine}'))"
         named = [f"python gdb.set_convenience_variable('memcpy_here', {find})", "kdbg overlap $memcpy_here"]
         output = support.gdb([f"kdbg connect uml {guest.pid}", *named, "kdbg overlap --off", "detach"])
         assert output.data("overlap", 0)["done"] == "patched the entry of 1 routine"
