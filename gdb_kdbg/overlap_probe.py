@@ -7,7 +7,7 @@ that it can be undone from there. Bytes are put back only if they still are what
 from __future__ import annotations
 
 import struct
-from typing import Any, Callable, Mapping, NamedTuple, Optional, Protocol, Sequence
+from typing import Any, Callable, Container, Mapping, NamedTuple, Optional, Protocol, Sequence
 
 from .assembly import JUMP_SIZE, Assembler, CannotPlace, jump_code
 from .displacement import Displaced, displace, moved, used_scratch
@@ -63,6 +63,10 @@ class Host(Memory, Protocol):
 
     def step_out(self, range: Range) -> None:
         """Let threads whose pc is in a range go on until it is not."""
+        ...
+
+    def step_unseen_out(self, places: Container[int]) -> None:
+        """The same for some places, but only of threads that the user does not see stopped there."""
         ...
 
 
@@ -135,8 +139,10 @@ def _displaced(entry: EntryPlan) -> Displaced:
 
 
 def _check_threads(host: Host, displaced: Sequence[Displaced]) -> None:
+    inside = frozenset(pc for item in displaced for pc in item.inside)
+    host.step_unseen_out(inside)
     for thread, pc in host.program_counters().items():
-        if any(pc in item.inside for item in displaced):
+        if pc in inside:
             raise CannotPlace(f"thread {thread} is at {pc:#x}, in the bytes to be patched: let it go on a little")
     # Only the starts of instructions can be returned to.
     starts = [i.instruction.address for item in displaced for i in item.instructions[1:]]

@@ -6,7 +6,7 @@ import contextlib
 import os
 import struct
 from array import array
-from typing import Iterator, Mapping, NamedTuple, Optional, Sequence
+from typing import Container, Iterator, Mapping, NamedTuple, Optional, Sequence
 
 import gdb
 
@@ -134,6 +134,12 @@ class NativeHost:
                 continue  # gone meanwhile, or a device's
             for upper, wanted in _patterns(ranges):
                 yield from (start + at for at in _aligned(data, upper, wanted))
+
+    def step_unseen_out(self, places: Container[int]) -> None:
+        seen = {thread.ptid[1] for inferior in gdb.inferiors() for thread in inferior.threads()}
+        for thread in self._others:
+            if thread.number not in seen:
+                thread.step_out(places.__contains__, _STEPS)
 
     def step_out(self, range: Range) -> None:
         moved = False

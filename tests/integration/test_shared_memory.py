@@ -19,10 +19,10 @@ SOURCE = """
 #include <unistd.h>
 char area[256], stack[1 << 16];
 volatile int stop;
-__attribute__((noipa)) void *copy(char *to, const char *from, unsigned long size) {
-  while (size--) to[size] = from[size];
-  return to;
-}
+/* Most of its time is spent in what is to be patched. */
+__asm__(".globl copy; .type copy, @function; copy: pause; pause; mov %rdi, %rax; 1: test %rdx, %rdx; je 2f; dec %rdx;"
+        "mov (%rsi,%rdx), %cl; mov %cl, (%rdi,%rdx); jmp 1b; 2: ret; .size copy, . - copy");
+void *copy(char *to, const char *from, unsigned long size);
 static int help(void *is_traced) {
   if (is_traced) ptrace(PTRACE_TRACEME, 0, 0, 0);
   while (!stop) copy(area + 128, area, 3);

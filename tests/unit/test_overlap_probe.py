@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from typing import Mapping, Optional, Sequence
+from typing import Container, Mapping, Optional, Sequence
 
 import pytest
 from fakes import FakeMemory
@@ -21,6 +21,8 @@ from gdb_kdbg.units import Address, Size
 TEXT, SLOTS, LIBRARY = 0x40_0000, 0x60_0000, 0x50_0000
 CODE = bytes.fromhex("4889f8 4889d1 f3a4 c3")  # mov rax, rdi; mov rcx, rdx; rep movsb; ret
 SIGNAL = 23
+# A thread that the user knows nothing of.
+UNSEEN = 99
 
 
 class FakeHost(FakeMemory):
@@ -76,6 +78,10 @@ class FakeHost(FakeMemory):
 
     def step_out(self, range: Range) -> None:
         self.stepped.append(range)
+
+    def step_unseen_out(self, places: Container[int]) -> None:
+        if self.counters.get(UNSEEN) in places:
+            self.counters[UNSEEN] = 0x1234
 
     @property
     def is_untouched(self) -> bool:
@@ -173,6 +179,12 @@ def test_a_thread_inside_the_patched_bytes_is_a_reason(pc: int, is_refused: bool
         assert host.is_untouched
     else:
         assert put_in(host, entry_plan())
+
+
+def test_a_thread_that_nobody_sees_there_goes_on_out_of_them() -> None:
+    host = FakeHost()
+    host.counters[UNSEEN] = TEXT + 3
+    assert put_in(host, entry_plan()) and host.counters[UNSEEN] == 0x1234
 
 
 @pytest.mark.parametrize(("word", "is_refused"), [(TEXT, False), (TEXT + 3, True), (TEXT + 6, False)])
