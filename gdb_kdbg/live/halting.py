@@ -17,7 +17,6 @@ import gdb
 from ..errors import KdbgError
 from .ptrace import Thread, tracer_of
 
-# A wait for the stop of a thread has no time limit of its own, so it is asked for again and again.
 _PATIENCE, _PAUSE = 10.0, 0.0005
 _STOPPED, _ENDED = ("t", "T"), ("Z", "X", "")
 
@@ -71,6 +70,17 @@ def _threads(process: int) -> set[int]:
         return known
 
 
+# What comes of a thread, None while there is nothing. A wait for it has no time limit of its own (waitid(2)), and this
+# one has to end if a thread does not stop: so it is asked for again and again, and the processor left to it in between.
+def _news_of(thread: Thread) -> Iterator[Optional[int]]:
+    end = time.monotonic() + _PATIENCE
+    while time.monotonic() < end:
+        news = thread.news()
+        yield news
+        if news is None:
+            time.sleep(_PAUSE)
+
+
 class _Halted:
     """A thread that was stopped here and is to go on, or that GDB has stopped, or is still to be told of."""
 
@@ -79,9 +89,8 @@ class _Halted:
         self._is_mine = self._is_asked_by_gdb = False
 
     def halt(self) -> None:
-        thread, asked, end = self._thread, False, time.monotonic() + _PATIENCE
-        while time.monotonic() < end:
-            news = thread.news()
+        thread, asked = self._thread, False
+        for news in _news_of(thread):
             if news is None:
                 state = _state(thread.number)
                 if state in _ENDED or (state in _STOPPED and thread.news() is None):
@@ -90,7 +99,6 @@ class _Halted:
                 if not asked and not _waits(thread.number, "SigPnd", signal.SIGSTOP):
                     thread.send(signal.SIGSTOP)
                     asked = True
-                time.sleep(_PAUSE)
             elif news == signal.SIGSTOP:
                 thread.take_news()
                 self._is_mine, self._is_asked_by_gdb = True, not asked
@@ -109,18 +117,14 @@ class _Halted:
         if thread.news() is not None or not thread.is_about_to_get(signal.SIGINT, os.getpid()):
             return
         thread.go_on()
-        end = time.monotonic() + _PATIENCE
-        while time.monotonic() < end:
-            news = thread.news()
+        for news in _news_of(thread):
             if news == 0:
                 return
-            if news is None:
-                time.sleep(_PAUSE)
-                continue
-            thread.take_news()
-            if news == signal.SIGINT:
-                return
-            thread.go_on(news)
+            if news is not None:
+                thread.take_news()
+                if news == signal.SIGINT:
+                    return
+                thread.go_on(news)
 
     def go_on(self) -> None:
         if self._is_asked_by_gdb:

@@ -127,14 +127,21 @@ def _layout(cls: Any, without: str = "") -> _Layout:
     return _layout_of(cls, without)
 
 
+# An attrgetter gives no sequence for one name, and cannot be made of none.
+def _getter(names: Sequence[str]) -> Callable[[Any], Sequence[Any]]:
+    if len(names) > 1:
+        return attrgetter(*names)
+
+    def each(record: Any) -> Sequence[Any]:
+        return [getattr(record, name) for name in names]
+
+    return each
+
+
 @lru_cache(maxsize=None)
 def _layout_of(cls: Any, without: str) -> _Layout:
     fields = [field for field in fields_of(cls) if field.name != without]
     names = [field.name for field in fields]
-    values: Callable[[Any], Sequence[Any]] = lambda record: [getattr(record, name) for name in names]  # noqa: E731
-    if issubclass(cls, tuple) and not without:
-        values = tuple
-    elif len(names) > 1:
-        values = attrgetter(*names)
+    values = tuple if issubclass(cls, tuple) and not without else _getter(names)
     template = "{" + ", ".join(f'"{name}": %s' for name in names) + "}"
     return template, values, tuple(field.is_hexadecimal for field in fields)
