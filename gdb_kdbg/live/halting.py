@@ -124,7 +124,10 @@ class _Halted:
                 thread.take_news()
                 if news == signal.SIGINT:
                     return
-                thread.go_on(news)
+                # A stop is never the program's: GDB has asked for it, and where it was on its way while one was asked
+                # for here, there are two. Delivered, it would stop the whole program as a job.
+                self._is_asked_by_gdb |= news == signal.SIGSTOP
+                thread.go_on(0 if news == signal.SIGSTOP else news)
 
     def go_on(self) -> None:
         if self._is_asked_by_gdb:

@@ -135,16 +135,18 @@ with halted(process):
     {interrupt}
 """
 BY_GDB = "os.kill(process, 2)"
+# A watchpoint that goes has GDB stop each thread, to change its debug registers: it waits for that before it detaches.
+BESIDE_STOPS = "gdb.execute('delete'); os.kill(process, 2)"
 BY_ANOTHER = "subprocess.run(['kill', '-INT', str(process)], check=True)"
 
 
-@pytest.mark.parametrize(("interrupt", "code"), [(BY_GDB, None), (BY_ANOTHER, -signal.SIGINT)])
+@pytest.mark.parametrize(("interrupt", "code"), [(BY_GDB, None), (BESIDE_STOPS, None), (BY_ANOTHER, -signal.SIGINT)])
 def test_only_the_interrupt_of_an_ending_gdb_is_kept_from_the_program(
     endless: subprocess.Popen[str], interrupt: str, code: Optional[int], tmp_path: pathlib.Path
 ) -> None:
     (tmp_path / "halted.py").write_text(HALTED.format(interrupt=interrupt))
-    lines = [f"source {ROOT / 'gdbinit.py'}", "handle SIGINT pass nostop", "continue&", f"source {tmp_path}/halted.py"]
-    words = [word for line in [*lines, "detach"] for word in ("-ex", line)]
+    lines = [f"source {ROOT / 'gdbinit.py'}", "handle SIGINT pass nostop", "watch -l area[6][200]", "continue&"]
+    words = [word for line in [*lines, f"source {tmp_path}/halted.py", "detach"] for word in ("-ex", line)]
     output = run("gdb", "-nx", "-q", "-batch", *words, "-p", str(endless.pid))
     assert "Traceback" not in output and "Error" not in output, output
     if code is None:
