@@ -18,7 +18,8 @@ from .units import ADDRESS_MASK, KERNEL_HALF, Address, Size, safe_text
 
 AT_PHDR, AT_PHENT, AT_PHNUM, AT_BASE, AT_ENTRY, AT_EXECFN, AT_SYSINFO_EHDR = 3, 4, 5, 7, 9, 31, 33
 _PT_LOAD, _PT_DYNAMIC, _PT_INTERP, _PT_PHDR = 1, 2, 3, 6
-_DT_DEBUG = 21
+_DT_STRTAB, _DT_SYMTAB, _DT_DEBUG = 5, 6, 21
+_TAGS, _OTHER_TAGS = 64, range(0x60000000, 0x80000000)  # of the gABI, and of systems and processors
 _EXEC = 2
 _FILE_HEADER, _PROGRAM_HEADER = 64, 56
 _SEGMENTS, _OBJECTS, _NAMESPACES = 512, 4096, 16
@@ -95,8 +96,13 @@ def mismatch(memory: Memory, elf: ElfFile, loaded: LoadedObject) -> Optional[str
             return f"{name} is not the file that was loaded: memory has its {what} at {there:#x}"
     if loaded.entry or loaded.dynamic_address or header_agrees(memory, elf, loaded.load_bias) is not False:
         return None
-    what = f"memory has another header at {loaded.load_bias:#x}"
-    return f"{name} is not the file that was loaded: {what} (built or installed anew since? give the one that ran)"
+    return _another(elf, f"memory has another header at {loaded.load_bias:#x}")
+
+
+def _another(elf: ElfFile, reason: str) -> str:
+    """Say that a file is not the one that was loaded, and what to do."""
+    advice = "built or installed anew since? give the one that ran"
+    return f"{safe_text(elf.path, 200)} is not the file that was loaded: {reason} ({advice})"
 
 
 def header_agrees(memory: Memory, elf: ElfFile, load_bias: int) -> Optional[bool]:
@@ -117,6 +123,27 @@ def header_agrees(memory: Memory, elf: ElfFile, load_bias: int) -> Optional[bool
     if len(mapped) < _FILE_HEADER:
         return None
     return all(mapped[part] == header[part] for part in _identity(elf, header) if part.stop <= len(mapped))
+
+
+def other_dynamic(memory: Memory, elf: ElfFile, load_bias: int) -> Optional[str]:
+    """Say that memory has the dynamic section of another file, None if it has not: for dumps, most of which leave out
+    what programs do not write to, and the file header with it. One read.
+
+    The dynamic linker may have added the load bias to addresses, and writes the place of its list. What is no dynamic
+    section at all was overwritten, and says nothing.
+    """
+    pairs = elf.dynamic()
+    # A file of symbols alone has no content there.
+    if elf.bits != 64 or not {_DT_STRTAB, _DT_SYMTAB} <= {tag for tag, _ in pairs}:
+        return None
+    place = Address(next(s.address for s in elf.segments if s.type == "DYNAMIC") + load_bias & ADDRESS_MASK)
+    mapped = read_available(memory, place, Size(len(pairs) * 16))
+    there = tuple(struct.iter_unpack("<QQ", mapped[: len(mapped) & ~15]))
+    is_other = all(tag < _TAGS or tag in _OTHER_TAGS for tag, _ in there) and any(
+        tag != found or (tag != _DT_DEBUG and at not in (value, value + load_bias & ADDRESS_MASK))
+        for (tag, value), (found, at) in zip(pairs, there)
+    )
+    return _another(elf, f"memory has another dynamic section at {place:#x}") if is_other else None
 
 
 # What stripping leaves alone: it moves the section headers, of which e_shoff tells at 40 and the counts from 58 on.

@@ -9,7 +9,7 @@ from typing import Callable, Iterator, NamedTuple, Optional, Sequence
 from ..elf import ElfFile, open_elf
 from ..errors import BadFile, KdbgError, MemoryFault
 from ..kernel_image import is_astray, place_all
-from ..linkmap import AT_ENTRY, LoadedObject, header_agrees, loaded_objects, mismatch
+from ..linkmap import AT_ENTRY, LoadedObject, header_agrees, loaded_objects, mismatch, other_dynamic
 from ..target import Memory, Objfile, Target
 from ..units import Size, safe_text
 from .notes import MappedFile
@@ -74,6 +74,7 @@ class _Finder:
         self._found: dict[str, Objfile] = {}
         self._copies: list[Objfile] = []
         self._problems: list[str] = []
+        self._refused: set[int] = set()
         self._ranks = {loaded.load_bias: rank for rank, loaded in reversed(list(enumerate(self.objects)))}
 
     def add(self, path: str, place_of: Callable[[ElfFile], Optional[_Place]]) -> None:
@@ -81,14 +82,25 @@ class _Finder:
         if path in self._found:
             return
         try:
-            place = place_of(open_elf(path))
+            elf = open_elf(path)
+            place = place_of(elf)
             if place is not None:
+                self._check(elf, place[1])
                 self._found[place[0]] = Objfile(path, place[1])
         except KdbgError as error:
             self._problems.append(str(error))
 
+    # What a dump leaves out is read from the very files: that the headers agree need not mean anything.
+    def _check(self, elf: ElfFile, bias: int) -> None:
+        problem = other_dynamic(self._target, elf, bias)
+        if problem:
+            self._refused.add(bias)
+            raise BadFile(problem)
+
     def has(self, bias: int) -> bool:
-        return any(objfile.load_bias == bias for objfile in (*self._found.values(), *self._copies))
+        return bias in self._refused or any(
+            objfile.load_bias == bias for objfile in (*self._found.values(), *self._copies)
+        )
 
     def given(self, path: str, elf: ElfFile) -> _Place:
         """Place a given file, often a copy with symbols of the one that ran: by path, else by name, else by header."""

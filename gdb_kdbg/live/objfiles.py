@@ -12,7 +12,7 @@ import gdb
 from ..elf import ElfFile, open_elf
 from ..errors import KdbgError
 from ..kernel_image import is_astray, place_all
-from ..linkmap import AT_ENTRY, LoadedObject, loaded_objects, mismatch, runs_programs
+from ..linkmap import AT_ENTRY, LoadedObject, loaded_objects, mismatch, other_dynamic, runs_programs
 from ..target import Objfile, Target
 from ..units import is_kernel_half, safe_text
 
@@ -225,7 +225,13 @@ def _without_list(path: str, bias: Optional[int]) -> Optional[Objfile]:
 
 def _problem(target: Target, path: str, loaded: LoadedObject) -> Optional[str]:
     """Say why a file cannot be what is loaded; one that cannot be opened is told by who opens it."""
-    return next(filter(None, (mismatch(target, elf, loaded) for elf in _opened(path))), None)
+    for elf in _opened(path):
+        problem = mismatch(target, elf, loaded)
+        if problem is None and target.kind == "core dump":
+            problem = other_dynamic(target, elf, loaded.load_bias)
+        if problem:
+            return problem
+    return None
 
 
 def _on_this_machine(name: str) -> str:

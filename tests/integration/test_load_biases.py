@@ -249,3 +249,38 @@ def test_a_program_that_was_built_anew_since_is_not_judged_by_its_new_file(other
     assert not [file for file in files if file["name"] == program]
     assert not [slot for file in files for slot in file["slots"] if slot["status"] in ("elsewhere", "unrelocated")]
     assert any("has changed since the program ran" in problem for problem in outside.problems("got"))
+
+
+IMPORTS = """
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+static int unlike(void) { return OTHER; }
+int main(void) { return unlike() + puts("here"); }
+"""
+# What the program does not write to stays out of the dump, and its file header with it.
+WITHOUT_HEADERS = "python open(f'/proc/{gdb.selected_inferior().pid}/coredump_filter', 'w').write('0x23')"
+
+
+@pytest.mark.parametrize("other", ["1", 'atoi(getenv("HOME")) + (int)time(0)'])
+def test_a_program_that_was_built_anew_since_shows_by_its_dynamic_section_too(
+    other: str, tmp_path: pathlib.Path
+) -> None:
+    program, core = str(tmp_path / "program"), str(tmp_path / "core")
+
+    def build(what: str) -> None:
+        (tmp_path / "source.c").write_text(IMPORTS.replace("OTHER", what))
+        support.run("gcc", "-g", "-no-pie", "-o", program, str(tmp_path / "source.c"))
+
+    build("1")
+    support.gdb(["break unlike", "run", WITHOUT_HEADERS, f"generate-core-file {core}"], program)
+    build(other)
+    inside, outside = support.gdb(["kdbg got program"], program, core), support.kdbg("got", "--core", core, program)
+    named = [file["name"] for file in outside.data("got")["objfiles"]]
+    if other == "1":  # the same file again
+        assert inside.data("got")["objfiles"][0]["counts"].keys() <= {"resolved", "lazy", "undecidable"}
+        assert outside.problems("got") == [] and program in named
+        return
+    reason = "program is not the file that was loaded"
+    assert reason in inside.text and not inside.objects, inside.text
+    assert [reason in problem for problem in outside.problems("got")] == [True] and program not in named

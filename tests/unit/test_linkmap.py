@@ -12,7 +12,7 @@ from elf_builder import DYN, DYNAMIC, LOAD, Builder
 from fakes import FakeTarget
 
 from gdb_kdbg.elf import ElfFile, open_elf
-from gdb_kdbg.linkmap import LoadedObject, header_agrees, loaded_objects, mismatch
+from gdb_kdbg.linkmap import LoadedObject, header_agrees, loaded_objects, mismatch, other_dynamic
 
 BASE, DYNAMIC_AT, ENTRY = 0x555555554000, 0x3000, 0x1040
 LIST, LD_SO = 0x7FFFF7FFE2E0, 0x7FFFF7FCA000
@@ -210,3 +210,35 @@ def test_the_file_header_in_memory(tmp_path: Path) -> None:
     memory.put(BASE + 24, b"\x99")  # e_entry
     assert header_agrees(memory, elf, BASE) is False
     assert "another header" in (mismatch(memory, elf, LoadedObject("", BASE)) or "")
+
+
+STRTAB, SYMTAB, STRSZ, DEBUG = 5, 6, 10, 21
+
+
+def with_dynamic(folder: Path, *pairs: tuple[int, int]) -> ElfFile:
+    builder = Builder(type=DYN)
+    builder.segment(DYNAMIC, DYNAMIC_AT, packed(*pairs, (0, 0)))
+    path = folder / "dynamic"
+    path.write_bytes(builder.build())
+    return open_elf(str(path))
+
+
+def packed(*pairs: tuple[int, int]) -> bytes:
+    return b"".join(struct.pack("<QQ", *pair) for pair in pairs)
+
+
+def test_the_dynamic_section_in_memory(tmp_path: Path) -> None:
+    elf, memory = with_dynamic(tmp_path, (STRTAB, 0x400), (SYMTAB, 0x300), (STRSZ, 166), (DEBUG, 0)), FakeTarget()
+    assert other_dynamic(memory, elf, BASE) is None, "it cannot be read"
+
+    def there(*pairs: tuple[int, int]) -> bool:
+        memory.map(BASE + DYNAMIC_AT // PAGE * PAGE, bytes(PAGE))
+        memory.put(BASE + DYNAMIC_AT, packed(*pairs))
+        return other_dynamic(memory, elf, BASE) is not None
+
+    assert not there((STRTAB, 0x400), (SYMTAB, 0x300), (STRSZ, 166), (DEBUG, 0)), "as in the file"
+    assert not there((STRTAB, BASE + 0x400), (SYMTAB, BASE + 0x300), (STRSZ, 166), (DEBUG, R_DEBUG)), "relocated"
+    assert there((STRTAB, BASE + 0x400), (SYMTAB, BASE + 0x300), (STRSZ, 180), (DEBUG, R_DEBUG)), "other strings"
+    assert there((STRTAB, BASE + 0x400), (SYMTAB, BASE + 0x300), (DEBUG, R_DEBUG), (0, 0)), "other entries"
+    assert not there((STRTAB, 0x400), (0x4141414141414141, 0x4141414141414141), (STRSZ, 166)), "overwritten"
+    assert other_dynamic(memory, with_dynamic(tmp_path, (STRSZ, 1)), BASE) is None, "a file of symbols alone"
