@@ -141,6 +141,7 @@ def test_a_thread_of_the_kernel_has_no_guard(guest: uml.Guest) -> None:
 
 def test_guards_in_a_core_dump_of_the_kernel(guest: uml.Guest, tmp_path: pathlib.Path) -> None:
     core = tmp_path / "core"
+    guest.do("guards 4")
     live, _ = session(guest, "kdbg canary --all", f"generate-core-file {core}")
     rows = live.data("canary")["tasks"]
     assert len(rows) >= 5
