@@ -15,14 +15,15 @@ SOURCE = """
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-char area[8][256];
+char area[8][1 << 16];
 __attribute__((noipa)) void *copy(char *to, const char *from, unsigned long size) {
   for (unsigned long at = 0; at < size; at++) to[at] = from[at];
   return to;
 }
 static void *work(void *which) {
   long own = (long)which;
-  for (;;) copy(area[own] + 128, area[own], 40 + own);
+  // Long ones: a thread that stops in the first instructions keeps a probe from being put in.
+  for (;;) copy(area[own] + (1 << 15), area[own], 32000 + own);
 }
 int main(void) {
   pthread_t thread;
