@@ -64,6 +64,13 @@ FAULTS: tuple[tuple[str, ...], ...] = (
         "fault",
         "same",
     ),
+    # Before the kernel has its own handlers (arch/x86/mm/extable.c; `rip` before Linux 4.9).
+    (
+        r"PANIC: early exception (?:0x)?[0-9a-f]{2} (?:IP|rip) ",
+        "PANIC: early exception in {f}",
+        "DoS",
+        "fault",
+    ),
     (
         "(list_add|list_del) corruption|list_add double add",
         "BUG: corrupted list in {f}",

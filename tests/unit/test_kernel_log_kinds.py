@@ -62,6 +62,11 @@ def fault(head: str, name: str = "bake_pie") -> Crash:
         ("stack segment: 0000 [#1] SMP", "stack segment fault in", "DoS"),
         ("traps: PANIC: double fault, error_code: 0x0", "PANIC: double fault in", "DoS"),
         (
+            "PANIC: early exception 0x0e IP 10:ffffffff82a00123 error 2 cr2 0xffff888000001000",
+            "PANIC: early exception in",
+            "DoS",
+        ),
+        (
             "list_add corruption. prev->next should be next (ffff888012345678), but was 0000000000000000.",
             "BUG: corrupted list in",
             "MEMORY_SAFETY_BUG",
