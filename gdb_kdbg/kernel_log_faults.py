@@ -7,7 +7,7 @@ FAULTS: tuple[tuple[str, ...], ...] = (
     # Bad accesses.
     (
         "(?:BUG: )?[Uu]nable to handle (?:kernel )?NULL pointer dereference|"
-        "BUG: kernel NULL pointer dereference|Unable to handle kernel NULL",
+        "BUG: [Kk]ernel NULL pointer dereference|Unable to handle kernel NULL",
         "BUG: unable to handle kernel NULL pointer dereference in {f}",
         "NULL-POINTER-DEREFERENCE",
         "fault",
@@ -175,7 +175,7 @@ FAULTS: tuple[tuple[str, ...], ...] = (
         "fault",
     ),
     (
-        r"Internal error: (?:Oops(?: - )?)?[:\s]*([\w ,-]{0,60}?)[:\s]*[0-9a-f]* \[#",
+        r"Internal error: (?:Oops(?: - )?)?[:\s]*([\w :,-]{0,60}?)[:\s]*[0-9a-f]* \[#",
         "Internal error in {f}",
         "DoS",
         "fault",

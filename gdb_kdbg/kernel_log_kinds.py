@@ -45,7 +45,8 @@ _FREQUENT = ("BUG", "WARNING", "INFO", "detected", "not syncing", "andle")
 _ROWS = (*CHECKERS, *FAULTS, *BROKEN)
 # What looks like a head, and is none: lines about reports, and what user programs print about themselves.
 _HARMLESS = re.compile(
-    r"INFO: (?:lockdep is turned off|Stall ended|NMI handler|rcu_\w+ detected expedited stalls .{0,40}\{ \} )"
+    r"INFO: (?:lockdep is turned off|Stall ended|NMI handler|rcu_\w+ detected expedited stalls .{0,40}\{ \} |"
+    r"task .{1,60} blocked on an? \w+ likely )"  # behind the report of a hung task
     r"|audit: type="
 )
 

@@ -121,6 +121,7 @@ def test_a_head_inside_another_report_of_the_same_oops_is_part_of_it() -> None:
     "line",
     [
         "INFO: lockdep is turned off.",
+        "INFO: task eater:7 is blocked on a mutex likely owned by task baker:8.",
         "INFO: NMI handler (sizzle) took too long to run: 1.356 msecs",
         "INFO: Stall ended before state dump start",
         "BUG UNIX (Not tainted): kasan: bad access detected",

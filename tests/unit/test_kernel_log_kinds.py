@@ -51,6 +51,16 @@ def fault(head: str, name: str = "bake_pie") -> Crash:
             "BUG: unable to handle kernel paging request in",
             "MEMORY_SAFETY_BUG",
         ),
+        (
+            "BUG: Kernel NULL pointer dereference on read at 0x00000018",
+            "BUG: unable to handle kernel NULL pointer dereference in",
+            "NULL-POINTER-DEREFERENCE",
+        ),
+        (
+            "Internal error: UBSAN: array index out of bounds: 00000000f2005512 [#1] PREEMPT SMP",
+            "Internal error in",
+            "DoS",
+        ),
         ("general protection fault: 0000 [#1] SMP", "general protection fault in", "DoS"),
         (
             "Oops: general protection fault, probably for non-canonical address 0xdead000000000100: 0000 [#1] SMP",
