@@ -174,7 +174,8 @@ def kill_all(process: subprocess.Popen[bytes]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     if process.stdin is not None:
-        process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):  # it had ended, and a command was not yet written
+            process.stdin.close()
     support.wait_until(lambda: not session(process.pid), "processes of the kernel are left")
 
 
