@@ -134,16 +134,21 @@ def other_dynamic(memory: Memory, elf: ElfFile, load_bias: int) -> Optional[str]
     """
     pairs = elf.dynamic()
     # A file of symbols alone has no content there.
-    if elf.bits != 64 or not {_DT_STRTAB, _DT_SYMTAB} <= {tag for tag, _ in pairs}:
+    if elf.bits != 64 or not _is_dynamic(pairs):
         return None
     place = Address(next(s.address for s in elf.segments if s.type == "DYNAMIC") + load_bias & ADDRESS_MASK)
     mapped = read_available(memory, place, Size(len(pairs) * 16))
     there = tuple(struct.iter_unpack("<QQ", mapped[: len(mapped) & ~15]))
-    is_other = all(tag < _TAGS or tag in _OTHER_TAGS for tag, _ in there) and any(
+    is_other = _is_dynamic(there) and any(
         tag != found or (tag != _DT_DEBUG and at not in (value, value + load_bias & ADDRESS_MASK))
         for (tag, value), (found, at) in zip(pairs, there)
     )
     return _another(elf, f"memory has another dynamic section at {place:#x}") if is_other else None
+
+
+def _is_dynamic(pairs: Sequence[tuple[int, int]]) -> bool:
+    tags = {tag for tag, _ in pairs}
+    return {_DT_STRTAB, _DT_SYMTAB} <= tags and all(tag < _TAGS or tag in _OTHER_TAGS for tag in tags)
 
 
 # What stripping leaves alone: it moves the section headers, of which e_shoff tells at 40 and the counts from 58 on.

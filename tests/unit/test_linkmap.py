@@ -240,5 +240,7 @@ def test_the_dynamic_section_in_memory(tmp_path: Path) -> None:
     assert not there((STRTAB, BASE + 0x400), (SYMTAB, BASE + 0x300), (STRSZ, 166), (DEBUG, R_DEBUG)), "relocated"
     assert there((STRTAB, BASE + 0x400), (SYMTAB, BASE + 0x300), (STRSZ, 180), (DEBUG, R_DEBUG)), "other strings"
     assert there((STRTAB, BASE + 0x400), (SYMTAB, BASE + 0x300), (DEBUG, R_DEBUG), (0, 0)), "other entries"
+    assert not there((0, 0), (0, 0), (0, 0), (0, 0)), "left out of the dump"
+    assert not there((STRTAB, 0x400), (SYMTAB, 0x300), (0x4141414141414141, 0x4141414141414141)), "its end overwritten"
     assert not there((STRTAB, 0x400), (0x4141414141414141, 0x4141414141414141), (STRSZ, 166)), "overwritten"
     assert other_dynamic(memory, with_dynamic(tmp_path, (STRSZ, 1)), BASE) is None, "a file of symbols alone"
