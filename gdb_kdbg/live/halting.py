@@ -17,7 +17,7 @@ import gdb
 from ..errors import KdbgError
 from .ptrace import Thread, tracer_of
 
-_PATIENCE, _PAUSE = 10.0, 0.0005
+_PATIENCE, _PAUSE = 10.0, 0.0005  # seconds
 _STOPPED, _ENDED = ("t", "T"), ("Z", "X", "")
 
 
@@ -70,14 +70,15 @@ def _threads(process: int) -> set[int]:
         return known
 
 
-# What comes of a thread, None while there is nothing. A wait for it has no time limit of its own (waitid(2)), and this
-# one has to end if a thread does not stop: so it is asked for again and again, and the processor left to it in between.
+# What comes of a thread, None while there is nothing.
 def _news_of(thread: Thread) -> Iterator[Optional[int]]:
     end = time.monotonic() + _PATIENCE
     while time.monotonic() < end:
         news = thread.news()
         yield news
         if news is None:
+            # waitid(2) knows no time limit, and this must end if a thread does not stop: so it is asked again and
+            # again, and the processor left to the thread in between.
             time.sleep(_PAUSE)
 
 
